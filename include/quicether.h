@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * quicether.h - the public interface of libquicether
+ *
+ * A node is the immutable part: an identity, settings and the directory of the peers it trusts. A
+ * shard is the part that works: QUIC links, timers and buffers of one thread. A shard does no I/O
+ * and never reads a clock. Its owner hands it what the TUN device and the UDP socket delivered,
+ * together with the time, and the shard hands back, through struct qe_sink, what is to be sent or
+ * written and what has happened. One process may hold any number of nodes and shards.
+ *
+ * Threads: a node may be shared by any number of threads once made. A shard belongs to one thread
+ * at a time; nothing in it is locked. Callbacks of the sink run on the caller's thread, inside the
+ * call that caused them, and must not call back into the shard, except where said.
+ *
+ * Time: monotonic nanoseconds (qe_time), never going backwards between two calls on one shard.
+ * Errors: enum qe_error; 0 is success, a value above -1000 is a negated errno, the others are
+ * listed below. Byte order: addresses are bytes in network order; ports and all other integers are
+ * in host order.
+ */
+#ifndef QUICETHER_H
+#define QUICETHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L
+#define QE_ERROR_ENUM enum [[nodiscard]] qe_error : int
+#else
+#define QE_ERROR_ENUM enum qe_error
+#endif
+
+QE_ERROR_ENUM{
+	QE_OK = 0,
+	QE_ERR_SYNTAX = -1000,    /* text or bytes that are not of the format they should have */
+	QE_ERR_RANGE = -1001,     /* a value outside of what is allowed */
+	QE_ERR_TRUNCATED = -1002, /* the input ended too early */
+	QE_ERR_FULL = -1003,      /* a bounded thing has reached its bound */
+	QE_ERR_CRYPTO =
+		-1004, /* the cryptographic library failed, or the input did not authenticate */
+	QE_ERR_KEY_EXPOSED =
+		-1005,           /* the key file can be read or written by others than its owner */
+	QE_ERR_KEY_TYPE = -1006, /* a key of a type that is not supported */
+	QE_ERR_UNSUPPORTED = -1007, /* this build or this machine cannot do it */
+	QE_ERR_NOT_FOUND = -1008,   /* no such peer, route or name */
+	QE_ERR_AMBIGUOUS = -1009,   /* a prefix of a NodeId or name that fits more than one */
+	QE_ERR_CONFLICT = -1010,    /* contradicts something that is there already */
+	QE_ERR_PROTOCOL = -1011,    /* the peer broke the protocol */
+	QE_ERR_CLOSED = -1012,      /* the link is closed or closing */
+	QE_ERR_BLOCKED = -1013,     /* the congestion window is full, or the pacer waits: later */
+	QE_ERR_TOO_BIG = -1014,     /* the packet does not fit the path's MTU */
+	QE_ERR_HOST_BITS = -1015,   /* a prefix with bits set beyond its length */
+	QE_ERR_INTERNAL = -1999,
+};
+
+/* A static English text without a full stop; for -errno, the system's. Thread-safe. */
+const char *qe_error_text(enum qe_error error);
+
+typedef uint64_t qe_time; /* monotonic nanoseconds */
+#define QE_TIME_NEVER UINT64_MAX
+
+/* ---- addresses ---- */
+
+enum qe_family { QE_FAMILY_NONE = 0, QE_FAMILY_IPV4 = 4, QE_FAMILY_IPV6 = 6 };
+
+struct qe_addr {
+	uint8_t family;    /* enum qe_family */
+	uint8_t bytes[16]; /* IPv4 uses the first four; the rest is zero */
+};
+
+struct qe_prefix {
+	struct qe_addr addr; /* bits beyond length are zero */
+	uint8_t length;      /* 0 to 32 or 128 */
+};
+
+struct qe_endpoint {
+	struct qe_addr addr;
+	uint16_t port;
+	uint32_t scope; /* interface index of an IPv6 link-local address, else 0 */
+};
+
+/* A local endpoint whose family is QE_FAMILY_NONE means: whichever address the system chooses. */
+struct qe_path {
+	struct qe_endpoint local, remote;
+};
+
+/* ---- identity ---- */
+
+#define QE_NODE_ID_SIZE 20
+#define QE_NODE_ID_TEXT_SIZE 33 /* 32 base32 characters and a zero byte */
+
+struct qe_node_id {
+	uint8_t bytes[QE_NODE_ID_SIZE];
+};
+
+struct qe_key; /* a node's key pair */
+
+enum qe_key_type { QE_KEY_ED25519, QE_KEY_ML_DSA_65 };
+
+/* ---- a node: settings and peers ---- */
+
+enum qe_pq { QE_PQ_REQUIRED, QE_PQ_PREFERRED };
+
+enum qe_cipher {
+	QE_CIPHER_AUTO,
+	QE_CIPHER_AES_256_GCM,
+	QE_CIPHER_AES_128_GCM,
+	QE_CIPHER_CHACHA20_POLY1305
+};
+
+#define QE_PEERS_MAX 65536
+#define QE_PEER_ENDPOINTS_MAX 16
+#define QE_MTU_MIN 1280
+#define QE_MTU_MAX 9000
+
+struct qe_peer_settings {
+	const char *name; /* may be NULL; copied */
+	struct qe_node_id id;
+	/* What the peer may send from and what is routed to it; copied. Its own overlay IPv6
+	 * address is always among them. */
+	const struct qe_prefix *prefixes;
+	size_t n_prefixes;
+	bool dial; /* dial at start and keep the link up; otherwise only wait and dial on demand */
+};
+
+struct qe_node_settings {
+	const char *name;   /* told to peers as information; may be NULL; copied */
+	struct qe_key *key; /* not owned; outlives the node */
+	uint16_t mtu;       /* of the TUN interface */
+	enum qe_pq pq;
+	enum qe_cipher cipher;
+	qe_time rotate; /* age at which a link is replaced; 1 s to 600 s */
+	/* What is delivered to this node's TUN: its own addresses and the subnets behind it;
+	 * copied. */
+	const struct qe_prefix *local;
+	size_t n_local;
+	const struct qe_peer_settings *peers;
+	size_t n_peers;
+};
+
+struct qe_node;
+
+enum qe_error qe_node_new(struct qe_node **ret_node, const struct qe_node_settings *settings);
+struct qe_node *qe_node_free(struct qe_node *node); /* after its shards; NULL-safe; returns NULL */
+
+const struct qe_node_id *qe_node_get_id(const struct qe_node *node);
+/* The address that a NodeId owns by right: see docs/protocol.md, "Overlay addresses". */
+struct qe_addr qe_node_id_overlay_addr(const struct qe_node_id *id);
+/* "libipsec_mb 2.0 (AVX512)" or "OpenSSL 3.5.7": what protects the packets. */
+const char *qe_node_crypto_provider(const struct qe_node *node);
+
+/* ---- a shard: what goes in ---- */
+
+/* What a TUN read or write says of its packet besides the bytes; the fields of struct
+ * virtio_net_hdr. */
+enum qe_gso { QE_GSO_NONE, QE_GSO_TCP4, QE_GSO_TCP6, QE_GSO_UDP };
+
+struct qe_offload {
+	uint8_t gso;       /* enum qe_gso */
+	bool needs_csum;   /* the transport checksum holds only the pseudo-header's sum */
+	bool csum_valid;   /* on read: the kernel vouches for the checksum */
+	uint16_t gso_size; /* payload bytes per segment */
+	uint16_t hdr_len;  /* a hint: never trusted */
+	uint16_t csum_start, csum_offset;
+};
+
+struct qe_event;
+
+struct qe_sink {
+	void *ctx;
+	/* Send one or more UDP datagrams, all of segment_size bytes but the last, which may be
+	 * shorter. The bytes are the shard's. What cannot be sent is lost; QUIC bears it. ecn: the
+	 * two bits of the IP header. */
+	void (*udp_send)(void *ctx, const struct qe_path *path, uint8_t ecn, const uint8_t *data,
+		size_t len, size_t segment_size);
+	/* Write one IP packet, or one super-packet of up to 64 KiB, to the TUN device. */
+	void (*tun_write)(
+		void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len);
+	/* The event and all it points to live until the callback returns. */
+	void (*event)(void *ctx, const struct qe_event *event);
+};
+
+struct qe_shard;
+
+/* worker: 0 to 255, the first byte of every connection ID of this shard. The sink is copied. */
+enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, uint8_t worker,
+	const struct qe_sink *sink, qe_time now);
+struct qe_shard *qe_shard_free(
+	struct qe_shard *shard); /* wipes all keys, sends nothing; NULL-safe; returns NULL */
+
+/* Where the next TUN packet is to be read into, with its capacity; NULL while the shard wants none,
+ * which is how congestion reaches the senders: leave the packets in the device's queue and ask
+ * again after the next call of qe_shard_run. */
+uint8_t *qe_shard_tun_buffer(struct qe_shard *shard, size_t *ret_capacity);
+/* The packet of len bytes that stands in the buffer that qe_shard_tun_buffer gave. */
+void qe_shard_tun_input(
+	struct qe_shard *shard, const struct qe_offload *offload, size_t len, qe_time now);
+
+/* One or more UDP datagrams from one sender, as UDP_GRO gives them: all of segment_size but the
+ * last. */
+void qe_shard_udp_input(struct qe_shard *shard, const struct qe_path *path, uint8_t ecn,
+	const uint8_t *data, size_t len, size_t segment_size, qe_time now);
+
+/* After each batch of input, and whenever qe_shard_deadline has come: sends acknowledgements and
+ * what waits, writes what is coalesced, runs timers. */
+void qe_shard_run(struct qe_shard *shard, qe_time now);
+qe_time qe_shard_deadline(const struct qe_shard *shard);
+
+/* ---- a shard: what its owner asks of it ---- */
+
+/* Where a peer might be reached, best first; replaces what was said before. Peers are named by
+ * their index in the settings. */
+enum qe_error qe_shard_set_endpoints(struct qe_shard *shard, size_t peer,
+	const struct qe_endpoint *endpoints, size_t n, qe_time now);
+/* Addresses or routes of this host have changed: links are checked at once instead of at the next
+ * sign of trouble. */
+void qe_shard_network_changed(struct qe_shard *shard, qe_time now);
+/* Ask the peer for an answer over the control stream; QE_EVENT_PONG or QE_EVENT_PING_LOST with the
+ * cookie follows. Dials if need be. */
+enum qe_error qe_shard_ping(struct qe_shard *shard, size_t peer, uint64_t cookie, qe_time now);
+/* Close every link in order. Nothing is sent after it. */
+void qe_shard_close(struct qe_shard *shard, qe_time now);
+
+enum qe_peer_state { QE_PEER_IDLE, QE_PEER_CONNECTING, QE_PEER_CONNECTED };
+
+struct qe_link_status {
+	struct qe_path path;
+	bool dialled;             /* by this node */
+	const char *cipher;       /* "AES-256-GCM"; static */
+	const char *key_exchange; /* "X25519MLKEM768"; static or the link's */
+	qe_time established;
+	qe_time handshake;    /* how long it took */
+	qe_time rtt, rtt_min; /* smoothed; the least seen */
+	uint16_t path_mtu;    /* the largest IP packet that fits a datagram */
+	uint64_t cwnd;        /* bytes */
+	uint64_t lost_packets;
+};
+
+struct qe_peer_status {
+	const char *name; /* NULL if it has none */
+	struct qe_node_id id;
+	enum qe_peer_state state;
+	unsigned n_links; /* established */
+	bool has_link;
+	struct qe_link_status link;                          /* the one in use, if has_link */
+	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* IP packets inside the tunnel */
+	uint64_t rotations, reconnects;
+	qe_time last_rx;   /* 0: never */
+	qe_time next_dial; /* QE_TIME_NEVER: none is planned */
+};
+
+enum qe_error qe_shard_peer_status(
+	const struct qe_shard *shard, size_t peer, struct qe_peer_status *ret_status);
+
+/* Why packets, datagrams and messages were not taken. qe_drop_name gives a stable snake_case name
+ * for each. */
+enum qe_drop {
+	QE_DROP_TUN_MALFORMED,      /* not an IP packet, or lengths that contradict one another */
+	QE_DROP_NO_ROUTE,           /* no peer owns the destination */
+	QE_DROP_NO_LINK,            /* the peer could not be reached in time */
+	QE_DROP_QUEUE_FULL,         /* the peer's queue was full */
+	QE_DROP_TOO_BIG,            /* does not fit the path; the sender was told */
+	QE_DROP_NOT_UNICAST,        /* multicast and link-local do not cross the overlay */
+	QE_DROP_UDP_MALFORMED,      /* not QUIC */
+	QE_DROP_UNKNOWN_CONNECTION, /* a connection ID of no link */
+	QE_DROP_NO_KNOCK,           /* a first packet by somebody who does not know this NodeId */
+	QE_DROP_HANDSHAKE_FAILED,
+	QE_DROP_STRANGER,           /* a key of no known peer */
+	QE_DROP_HANDSHAKE_LIMIT,    /* more handshakes under way than are allowed */
+	QE_DROP_DATAGRAM_MALFORMED, /* a datagram that holds no IP packet */
+	QE_DROP_DATAGRAM_CONTEXT,   /* a context byte that this version does not know */
+	QE_DROP_SOURCE,             /* a source address that is not the peer's to use */
+	QE_DROP_NOT_LOCAL,          /* a destination that is not this node's to deliver */
+	QE_DROP_CONTROL_MALFORMED,  /* a control message that does not parse; the link is closed */
+	QE_DROP_NO_MEMORY,
+	QE_DROP_COUNT
+};
+const char *qe_drop_name(enum qe_drop drop);
+
+struct qe_shard_counters {
+	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* IP packets inside the tunnel */
+	uint64_t tx_datagrams, rx_datagrams;                 /* UDP */
+	uint64_t handshakes, handshake_failures, retries, stateless_resets;
+	uint64_t drops[QE_DROP_COUNT];
+};
+void qe_shard_get_counters(const struct qe_shard *shard, struct qe_shard_counters *ret_counters);
+
+/* ---- events ---- */
+
+enum qe_event_type {
+	QE_EVENT_LINK_UP,     /* peer, path, dialled, rotation */
+	QE_EVENT_LINK_DOWN,   /* peer, path, reason */
+	QE_EVENT_DIAL_FAILED, /* peer, path, reason */
+	QE_EVENT_PEER_MOVED,  /* peer, path: the peer's address has changed, the link lives on */
+	QE_EVENT_PEER_UP,     /* peer: first link established */
+	QE_EVENT_PEER_DOWN,   /* peer: no link is left */
+	QE_EVENT_PONG,        /* peer, cookie, rtt */
+	QE_EVENT_PING_LOST,   /* peer, cookie */
+	QE_EVENT_STRANGER, /* id, path: a key of no known peer was refused; at most one a second */
+};
+
+struct qe_event {
+	enum qe_event_type type;
+	qe_time time;
+	size_t peer; /* index in the settings; SIZE_MAX where there is none */
+	struct qe_node_id id;
+	struct qe_path path;
+	bool dialled, rotation;
+	uint64_t cookie;
+	qe_time rtt;
+	const char *reason; /* English, no full stop; NULL where there is none */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * One parse of an IP packet: what routing, checks, segmentation and coalescing need to know of it.
+ * Nothing is copied. Every length and offset has been checked against the bytes at hand, so that
+ * what holds a view may index without asking again. RFC 791, RFC 8200, RFC 9293, RFC 768.
+ */
+#pragma once
+
+#include "net/addr.h"
+
+#define QE_IP_TCP 6
+#define QE_IP_UDP 17
+#define QE_IP_ICMP 1
+#define QE_IP_ICMPV6 58
+
+struct qe_packet {
+	uint8_t version;  /* 4 or 6 */
+	uint8_t protocol; /* the transport's, behind IPv6 extension headers */
+	uint8_t hop_limit, traffic_class;
+	bool fragment; /* any fragment, also the first; ports are then 0 and the transport is not
+			  looked at */
+	bool dont_fragment; /* IPv4 DF; true for IPv6 */
+	bool options;       /* IPv4 options or IPv6 extension headers are there */
+	uint16_t transport; /* offset of the transport header */
+	uint16_t payload;   /* offset behind the transport header: TCP with options, UDP; else equal
+			       to transport */
+	uint32_t len;       /* of the whole packet */
+	uint16_t source_port, destination_port; /* TCP and UDP, else 0 */
+	uint8_t tcp_flags;
+	struct qe_addr source, destination;
+};
+
+/* One packet, or one super-packet (at most 65,535 bytes in its length field), of exactly len bytes.
+ * QE_ERR_SYNTAX when it is none: version, header length, length field that is not len, transport
+ * header that does not fit. */
+enum qe_error qe_packet_parse(struct qe_packet *ret_packet, struct qe_bytes bytes);
+
+/* A hash of protocol, addresses and ports with the seed given. */
+uint64_t qe_packet_flow(const struct qe_packet *packet, uint64_t seed);
+
+/* Lower the hop limit by one, keeping the IPv4 header checksum right. The caller has seen that it
+ * is above 1. */
+void qe_packet_decrement_hop_limit(uint8_t *packet);
+
+/* Lower the MSS option of a TCP SYN to fit an MTU, keeping the checksum right, be it complete or
+ * partial. True if it changed. */
+bool qe_packet_clamp_mss(uint8_t *bytes, const struct qe_packet *packet, uint16_t mtu);
