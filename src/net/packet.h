@@ -32,7 +32,8 @@ struct qe_packet {
 
 /* One packet, or one super-packet (at most 65,535 bytes in its length field), of exactly len bytes.
  * QE_ERR_SYNTAX when it is none: version, header length, length field that is not len, transport
- * header that does not fit. */
+ * header that does not fit, more than 8 IPv6 extension headers; and when an IPv6 routing header
+ * names further hops, as it is then bound elsewhere than its header says (RFC 5095). */
 enum qe_error qe_packet_parse(struct qe_packet *ret_packet, struct qe_bytes bytes);
 
 /* A hash of protocol, addresses and ports with the seed given. */
@@ -42,6 +43,7 @@ uint64_t qe_packet_flow(const struct qe_packet *packet, uint64_t seed);
  * is above 1. */
 void qe_packet_decrement_hop_limit(uint8_t *packet);
 
-/* Lower the MSS option of a TCP SYN to fit an MTU, keeping the checksum right, be it complete or
- * partial. True if it changed. */
-bool qe_packet_clamp_mss(uint8_t *bytes, const struct qe_packet *packet, uint16_t mtu);
+/* Lower the MSS option of a TCP SYN to fit an MTU, keeping the checksum right. partial: it holds
+ * only the pseudo-header's sum. True if it changed. */
+bool qe_packet_clamp_mss(
+	uint8_t *bytes, const struct qe_packet *packet, bool partial, uint16_t mtu);
