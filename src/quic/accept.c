@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include "quic/accept.h"
+
+#include <ngtcp2/ngtcp2.h>
+#include <ngtcp2/ngtcp2_crypto.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "crypto/random.h"
+#include "quic/link_internal.h"
+
+constexpr qe_time RETRY_TOKEN_LIFE = 10 * QE_SECOND;
+/* RFC 9000 section 10.3: a reset looks like a short packet, and is shorter than what it answers. */
+constexpr size_t RESET_MIN = 21, RESET_MAX = 42;
+
+enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *ret_dcid)
+{
+	ngtcp2_version_cid header;
+
+	if (packet.len == 0)
+		return QE_PACKET_MALFORMED;
+	int rv = ngtcp2_pkt_decode_version_cid(&header, packet.data, packet.len, QE_CID_SIZE);
+
+	if ((rv != 0 && rv != NGTCP2_ERR_VERSION_NEGOTIATION) || header.dcidlen > NGTCP2_MAX_CIDLEN)
+		return QE_PACKET_MALFORMED;
+	*ret_dcid = (struct qe_bytes){header.dcid, header.dcidlen};
+	return packet.data[0] & 0x80 ? QE_PACKET_LONG : QE_PACKET_SHORT;
+}
+
+/* A token of ours for this address and connection ID gives back the knock. */
+static bool verify_token(struct qe_first_packet *first, struct qe_link_context *context,
+	const struct qe_path *path, const ngtcp2_pkt_hd *header, qe_time now)
+{
+	ngtcp2_path_storage storage;
+	ngtcp2_path from = link_path_to_ngtcp2(&storage, path);
+	ngtcp2_cid original;
+
+	if (ngtcp2_crypto_verify_retry_token(&original, header->token, header->tokenlen,
+		    context->cids.reset, sizeof(context->cids.reset), header->version,
+		    from.remote.addr, from.remote.addrlen, &header->dcid, RETRY_TOKEN_LIFE,
+		    now) != 0 ||
+		original.datalen != QE_KNOCK_SIZE)
+		return false;
+	memcpy(first->original_dcid, original.data, QE_KNOCK_SIZE);
+	first->validated = true;
+	return true;
+}
+
+static bool write_retry(struct qe_link_context *context, struct qe_batch *batch,
+	const struct qe_path *path, const ngtcp2_pkt_hd *header, qe_time now)
+{
+	uint8_t token[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN];
+	ngtcp2_path_storage storage;
+	ngtcp2_path from = link_path_to_ngtcp2(&storage, path);
+	ngtcp2_cid scid = {.datalen = QE_CID_SIZE};
+
+	if (qe_cid_make(&context->cids, scid.data) != QE_OK)
+		return false;
+	ngtcp2_ssize token_len = ngtcp2_crypto_generate_retry_token(token, context->cids.reset,
+		sizeof(context->cids.reset), header->version, from.remote.addr, from.remote.addrlen,
+		&scid, &header->dcid, now);
+
+	if (token_len < 0)
+		return false;
+	uint8_t *to = qe_batch_room(batch, NGTCP2_MAX_UDP_PAYLOAD_SIZE);
+	ngtcp2_ssize len = ngtcp2_crypto_write_retry(to, NGTCP2_MAX_UDP_PAYLOAD_SIZE,
+		header->version, &header->scid, &scid, &header->dcid, token, (size_t)token_len);
+
+	if (len < 0)
+		return false;
+	qe_batch_add(batch, (size_t)len, path, 0);
+	return true;
+}
+
+enum qe_first_verdict qe_first_packet_check(struct qe_first_packet *ret_first,
+	struct qe_link_context *context, struct qe_batch *batch, const struct qe_path *path,
+	struct qe_bytes packet, bool want_retry, qe_time now)
+{
+	struct qe_first_packet first = {};
+	ngtcp2_pkt_hd header;
+	ngtcp2_version_cid ids;
+
+	if (ngtcp2_accept(&header, packet.data, packet.len) != 0 ||
+		ngtcp2_pkt_decode_version_cid(&ids, packet.data, packet.len, QE_CID_SIZE) != 0 ||
+		header.version != NGTCP2_PROTO_VER_V1)
+		return QE_FIRST_MALFORMED;
+	first.dcid = (struct qe_bytes){ids.dcid, ids.dcidlen};
+	first.scid = (struct qe_bytes){ids.scid, ids.scidlen};
+	first.token = (struct qe_bytes){header.token, header.tokenlen};
+	first.version = header.version;
+	bool knocked = qe_knock_is_valid(first.dcid, &context->cids.id);
+
+	if (!knocked && !verify_token(&first, context, path, &header, now))
+		return QE_FIRST_NO_KNOCK;
+	if (want_retry && !first.validated)
+		return write_retry(context, batch, path, &header, now) ? QE_FIRST_RETRY
+								       : QE_FIRST_MALFORMED;
+	*ret_first = first;
+	return QE_FIRST_ACCEPT;
+}
+
+bool qe_stateless_reset(struct qe_link_context *context, struct qe_batch *batch,
+	const struct qe_path *path, struct qe_bytes packet)
+{
+	uint8_t token[QE_RESET_TOKEN_SIZE], noise[RESET_MAX];
+	struct qe_bytes cid = {packet.data + 1, QE_CID_SIZE};
+
+	if (packet.len <= RESET_MIN || !qe_cid_is_ours(&context->cids, cid) ||
+		qe_cid_reset_token(&context->cids, token, cid) != QE_OK)
+		return false;
+	size_t size = packet.len - 1 < RESET_MAX ? packet.len - 1 : RESET_MAX;
+
+	qe_random(noise, sizeof(noise));
+	ngtcp2_ssize len = ngtcp2_pkt_write_stateless_reset(
+		qe_batch_room(batch, size), size, token, noise, size - QE_RESET_TOKEN_SIZE);
+
+	if (len < 0)
+		return false;
+	qe_batch_add(batch, (size_t)len, path, 0);
+	return true;
+}

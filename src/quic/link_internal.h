@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* What the files of a link share: the connection (link.c), its keys (link_crypto.c), its control
+ * stream (link_control.c). Nobody else includes this. */
+#pragma once
+
+#include <ngtcp2/ngtcp2.h>
+
+#include "base/list.h"
+#include "base/time.h"
+#include "quic/link.h"
+
+constexpr size_t LINK_CIDS_MAX = 24; /* ngtcp2 keeps at most 8 active, and as many retiring */
+constexpr size_t CONTROL_QUEUE_MAX = 16 * 1024;
+
+struct control_stream {
+	int64_t id; /* -1: not open */
+	uint8_t in[2 + QE_LINK_CONTROL_MAX];
+	size_t in_len;
+	struct qe_list out; /* struct control_chunk, oldest first, kept until acknowledged */
+	size_t out_bytes;
+	uint64_t acked; /* stream offset up to which all is acknowledged and freed */
+};
+
+struct link_cid {
+	uint8_t len;
+	uint8_t bytes[NGTCP2_MAX_CIDLEN];
+};
+
+struct qe_link {
+	struct qe_link_context *context;
+	void *owner;
+	ngtcp2_conn *conn;
+	struct qe_tls *tls; /* until the handshake is confirmed */
+	bool dialled;
+	bool pinned_local; /* the local address is part of the path; else the system chooses it */
+	bool authorised, established;
+	struct qe_node_id peer; /* dialled: the expected one */
+	struct qe_path path;
+	ngtcp2_path_storage written; /* the path of the last packet written, as ngtcp2 has it */
+
+	enum qe_suite suite;
+	const char *key_exchange;
+	struct control_stream control;
+	struct link_cid cids[LINK_CIDS_MAX];
+	size_t n_cids;
+
+	qe_time now; /* of the call under way, for the callbacks */
+	qe_time started, established_at;
+	qe_time last_input, unanswered_since;
+	qe_time next_ready_check;
+	uint64_t packets_seen; /* received and authenticated, when last looked */
+	bool probe;
+	int failure;        /* ngtcp2's error */
+	const char *reason; /* nullptr: nothing went wrong */
+};
+
+/* ---- link_crypto.c ---- */
+
+extern const struct qe_tls_ops link_tls_ops;
+/* Fills in the callbacks that have to do with keys and TLS. */
+void link_crypto_callbacks(ngtcp2_callbacks *callbacks);
+
+/* ---- link_control.c ---- */
+
+void link_control_init(struct control_stream *control);
+void link_control_done(struct control_stream *control);
+void link_control_callbacks(ngtcp2_callbacks *callbacks);
+/* What is to be sent next: up to capacity vectors of it; 0 if nothing waits. */
+size_t link_control_unsent(
+	const struct control_stream *control, ngtcp2_vec *vectors, size_t capacity);
+void link_control_mark_sent(struct control_stream *control, size_t len);
+
+/* ---- link.c ---- */
+
+/* The addresses as ngtcp2 wants them; storage holds them. */
+ngtcp2_path link_path_to_ngtcp2(ngtcp2_path_storage *storage, const struct qe_path *path);
