@@ -11,7 +11,7 @@
 
 struct qe_segmenter {
 	uint8_t *bytes;          /* the super-packet; written to */
-	struct qe_packet packet; /* as parsed */
+	struct qe_packet packet; /* as parsed, but len: of the last segment given */
 	uint32_t payload_left;
 	uint16_t header_len, size; /* of a segment: header; payload */
 	uint32_t at;               /* where the next payload begins */
