@@ -11,7 +11,8 @@
 
 constexpr qe_time RETRY_TOKEN_LIFE = 10 * QE_SECOND;
 /* RFC 9000 section 10.3: a reset looks like a short packet, and is shorter than what it answers. */
-constexpr size_t RESET_MIN = 21, RESET_MAX = 42;
+constexpr size_t RESET_MIN = 21;
+constexpr size_t RESET_MAX = 42;
 
 enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *ret_dcid)
 {
