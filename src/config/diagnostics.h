@@ -26,5 +26,7 @@ struct qe_diagnostics {
 [[gnu::format(printf, 6, 7)]] void qe_diagnostics_add(struct qe_diagnostics *diagnostics,
 	const char *where, uint32_t line, uint32_t column, const char *key, const char *format,
 	...);
+/* By line and column; what stands in no file comes last. */
+void qe_diagnostics_sort(struct qe_diagnostics *diagnostics);
 /* "FILE:12:8: network.mtu: 70000 is out of range; expected 1280 to 9000", one error in one line. */
 void qe_diagnostic_format(struct qe_text *to, const struct qe_diagnostic *diagnostic);

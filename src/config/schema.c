@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include "config/schema.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const char *const roles[] = {"node", "gateway", nullptr};
+static const char *const pqs[] = {"required", "preferred", nullptr};
+static const char *const ciphers[] = {
+	"auto", "aes-256-gcm", "aes-128-gcm", "chacha20-poly1305", nullptr};
+static const char *const log_levels[] = {"error", "warn", "info", "debug", nullptr};
+
+#define AT(field) .offset = offsetof(struct qe_config, field)
+#define AT_PEER(field) .offset = offsetof(struct qe_config_peer, field)
+
+const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
+	{"node", "name", &qe_type_name, AT(node.name), .computed = "the host's name",
+		.example = "laptop",
+		.help = "What this node calls itself. Information only: trust is in the NodeId."},
+	{"node", "role", &qe_type_choice, AT(node.role), .words = roles, .fallback = "node",
+		.example = "gateway",
+		.help = "A gateway forwards for the subnets behind it (advertise_subnets)."},
+	{"node", "key_file", &qe_type_path, AT(node.key_file),
+		.computed =
+			"/etc/quicether/node.key, or node.key beside a file in ~/.config/quicether",
+		.example = "/etc/quicether/node.key",
+		.help = "The node's private key. A relative path starts at the folder of the "
+			"file."},
+	{"network", "listen", &qe_type_listen, AT(network.listen), .fallback = "[::]:7844",
+		.example = "[::]:7844", .flag = "listen", .metavar = "ADDR:PORT",
+		.help = "The UDP address to listen on. [::] takes IPv4 too; a port alone means "
+			"[::]."},
+	{"network", "tun_name", &qe_type_interface_name, AT(network.tun_name),
+		.fallback = "quicether0", .example = "quicether0", .flag = "tun-name",
+		.metavar = "NAME", .help = "The name of the TUN interface."},
+	{"network", "tun_addr", &qe_type_interface_addr, AT(network.tun_addr),
+		.list_max = QE_TUN_ADDRS_MAX, .example = "100.64.0.1", .flag = "tun-addr",
+		.metavar = "ADDR[/LEN]",
+		.help = "Addresses of the TUN interface, besides the overlay address of the node."},
+	{"network", "advertise_subnets", &qe_type_prefix, AT(network.advertise_subnets),
+		.list_max = QE_ADVERTISE_MAX, .example = "192.168.1.0/24",
+		.flag = "advertise-subnet", .metavar = "PREFIX",
+		.help = "Subnets behind this node, which it forwards to and from."},
+	{"network", "mtu", &qe_type_integer, AT(network.mtu), .min = QE_MTU_MIN, .max = QE_MTU_MAX,
+		.fallback = "1400", .example = "1400", .help = "The MTU of the TUN interface."},
+	{"security", "pq", &qe_type_choice, AT(security.pq), .words = pqs, .fallback = "required",
+		.example = "required",
+		.help = "Post-quantum key exchange (X25519MLKEM768): required, or only preferred."},
+	{"security", "cipher", &qe_type_choice, AT(security.cipher), .words = ciphers,
+		.fallback = "auto", .example = "auto",
+		.help = "The cipher of the packets; auto takes AES-GCM where the processor has "
+			"AES."},
+	{"security", "rotate_secs", &qe_type_integer, AT(security.rotate_secs), .min = 1,
+		.max = 600, .fallback = "300", .example = "300", .flag = "rotate-secs",
+		.metavar = "SECONDS",
+		.help = "The age at which a link is replaced by one with fresh keys."},
+	{"monitoring", "log_level", &qe_type_choice, AT(monitoring.log_level), .words = log_levels,
+		.fallback = "info", .example = "info", .flag = "log-level", .metavar = "LEVEL",
+		.help = "How much is logged."},
+	{"peers", "name", &qe_type_name, AT_PEER(name), .example = "gateway",
+		.help = "What this node calls the peer; usable in commands."},
+	{"peers", "id", &qe_type_node_id, AT_PEER(id), .required = true,
+		.example = "oz2mrw5ugm4ttcsqcdlwk3ocehjqzjcp", .flag = "peer",
+		.metavar = "NODEID[@HOST[:PORT]]",
+		.flag_help =
+			"A peer to add, or an endpoint to add to a configured one; repeatable.",
+		.help = "The peer's NodeId."},
+	{"peers", "endpoints", &qe_type_host_port, AT_PEER(endpoints),
+		.list_max = QE_PEER_ENDPOINTS_MAX, .example = "vpn.example.net:7844",
+		.help = "Where the peer can be reached. None: it is the one that dials."},
+	{"peers", "addresses", &qe_type_host, AT_PEER(addresses), .list_max = QE_PEER_PREFIXES_MAX,
+		.example = "100.64.0.2",
+		.help = "The peer's addresses, besides the overlay address, which is its own by "
+			"right."},
+	{"peers", "subnets", &qe_type_prefix, AT_PEER(subnets), .list_max = QE_PEER_PREFIXES_MAX,
+		.example = "192.168.1.0/24",
+		.help = "Subnets behind the peer: routed to it, and accepted from it."},
+	{"peers", "groups", &qe_type_name, AT_PEER(groups), .list_max = QE_PEER_GROUPS_MAX,
+		.example = "servers", .help = "Groups that the peer belongs to, for policy."},
+};
+
+const struct qe_schema_key *qe_schema_find(const char *section, const char *key)
+{
+	for (size_t i = 0; i < QE_SCHEMA_KEYS; i++)
+		if (strcmp(qe_schema[i].section, section) == 0 &&
+			strcmp(qe_schema[i].key, key) == 0)
+			return &qe_schema[i];
+	return nullptr;
+}
+
+const struct qe_schema_key *qe_schema_find_flag(const char *flag)
+{
+	for (size_t i = 0; i < QE_SCHEMA_KEYS; i++)
+		if (qe_schema[i].flag && strcmp(qe_schema[i].flag, flag) == 0)
+			return &qe_schema[i];
+	return nullptr;
+}
+
+bool qe_schema_has_section(const char *section)
+{
+	for (size_t i = 0; i < QE_SCHEMA_KEYS; i++)
+		if (strcmp(qe_schema[i].section, section) == 0)
+			return true;
+	return false;
+}
+
+bool qe_schema_is_peer(const struct qe_schema_key *key)
+{
+	return key - qe_schema >= QE_CONFIG_KEYS;
+}
+
+size_t qe_schema_origin(const struct qe_schema_key *key)
+{
+	return (size_t)(key - qe_schema) - (qe_schema_is_peer(key) ? QE_CONFIG_KEYS : 0);
+}
+
+void qe_schema_add_name(struct qe_text *to, const struct qe_schema_key *key)
+{
+	qe_text_addf(to, "%s.%s", key->section, key->key);
+}
+
+static void add_upper(struct qe_text *to, const char *text)
+{
+	for (; *text; text++)
+		qe_text_addf(to, "%c", toupper((unsigned char)*text));
+}
+
+void qe_schema_add_environment(struct qe_text *to, const struct qe_schema_key *key)
+{
+	if (qe_schema_is_peer(key))
+		return;
+	qe_text_add(to, "QUICETHER_");
+	add_upper(to, key->section);
+	qe_text_add(to, "_");
+	add_upper(to, key->key);
+}
+
+static void add_words(struct qe_text *to, const char *const *words)
+{
+	for (size_t i = 0; words[i]; i++) {
+		const char *between = i == 0 ? "" : words[i + 1] ? ", " : " or ";
+		qe_text_addf(to, "%s\"%s\"", between, words[i]);
+	}
+}
+
+void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key *key)
+{
+	if (key->words)
+		add_words(to, key->words);
+	else if (key->type->integer)
+		qe_text_addf(to, "an integer from %u to %u", key->min, key->max);
+	else
+		qe_text_addf(to, "%s such as \"%s\"", key->type->expected, key->example);
+}
+
+void qe_schema_add_expected(struct qe_text *to, const struct qe_schema_key *key)
+{
+	if (key->list_max)
+		qe_text_addf(to, "an array such as [\"%s\"]", key->example);
+	else
+		qe_schema_add_expected_item(to, key);
+}
+
+void qe_schema_add_default(struct qe_text *to, const struct qe_schema_key *key)
+{
+	if (key->required)
+		qe_text_add(to, "required");
+	else if (key->computed)
+		qe_text_add(to, key->computed);
+	else
+		qe_text_add(to, key->fallback ? key->fallback : "none");
+}
+
+const char *qe_role_name(enum qe_role role)
+{
+	return roles[role];
+}
+
+const char *qe_log_level_name(enum qe_log_level level)
+{
+	return log_levels[level];
+}
+
+const char *qe_pq_name(enum qe_pq pq)
+{
+	return pqs[pq];
+}
+
+const char *qe_cipher_name(enum qe_cipher cipher)
+{
+	return ciphers[cipher];
+}
