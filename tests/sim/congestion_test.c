@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* A bottleneck: it is filled, the queue in front of it stays short, the TUN device feels it, and
+ * another peer behind a fast path does not. */
+#include "mesh.h"
+
+#define RATE UINT64_C(100000000)
+#define QUEUE 500000 /* 40 ms at that rate */
+
+/* a reaches b over the bottleneck and, if there is one, c over a fast path. */
+static struct mesh_pair bottleneck_pair(uint64_t seed, struct mesh_host **ret_c)
+{
+	struct mesh_pair pair = mesh_pair_new(seed, MESH_DIALS, MESH_WAITS);
+	struct mesh_wire wire = pair.mesh->wire;
+	wire.rate = RATE;
+	wire.queue = QUEUE;
+	mesh_lay_both(pair.mesh, pair.a, pair.b, &wire);
+	if (ret_c) {
+		*ret_c = mesh_host_add(pair.mesh);
+		mesh_befriend(pair.a, *ret_c, MESH_DIALS);
+		mesh_befriend(*ret_c, pair.a, MESH_WAITS);
+		mesh_start(*ret_c);
+	}
+	mesh_pair_start(&pair);
+	mesh_check(pair.mesh, mesh_pair_link(&pair, QE_SECOND));
+	mesh_run(pair.mesh, 5 * QE_SECOND);
+	return pair;
+}
+
+static struct mesh_flow *start_greedy(struct mesh_pair *pair)
+{
+	struct mesh_flow *flow = mesh_flow_start(pair->a, pair->b, MESH_UDP4, 1400, 0);
+	flow->segments = 40;
+	flow->room = 2;
+	return flow;
+}
+
+static double mbit_per_s(const struct mesh_flow *flow, uint64_t before, qe_time duration)
+{
+	return (double)(flow->received - before) * (double)flow->size * 8 /
+	       ((double)duration / QE_SECOND) / 1e6;
+}
+
+static void fills_a_bottleneck(void **)
+{
+	struct mesh_pair pair = bottleneck_pair(51, nullptr);
+	struct mesh *mesh = pair.mesh;
+	struct mesh_flow *flow = start_greedy(&pair);
+	mesh_run(mesh, QE_SECOND);
+	uint64_t before = flow->received;
+	flow->longest_delay = 0;
+	mesh_run(mesh, 8 * QE_SECOND);
+	double rate = mbit_per_s(flow, before, 8 * QE_SECOND);
+	double delay = (double)flow->longest_delay / QE_MILLISECOND;
+	double mean = (double)flow->total_delay / (double)flow->received / QE_MILLISECOND;
+	mesh_flow_stop(flow);
+	mesh_run(mesh, QE_SECOND);
+	double lost = (double)mesh_flow_lost(flow) / (double)flow->sent * 100;
+	print_message("100 Mbit/s bottleneck: %.1f Mbit/s, %.2f %% lost, delay %.1f ms on average, "
+		      "%.1f ms at most, TUN blocked %llu times\n",
+		rate, lost, mean, delay, (unsigned long long)pair.a->tun_refused);
+	mesh_check(mesh, rate >= 80);
+	mesh_check(mesh, pair.a->tun_refused > 0, "no back-pressure");
+	mesh_check(mesh, lost < 3);
+	mesh_check(mesh, delay < 150);
+	mesh_check(mesh, !flow->duplicates && !flow->damaged);
+	mesh_free(mesh);
+}
+
+static void does_not_starve_another_peer(void **)
+{
+	struct mesh_host *c;
+	struct mesh_pair pair = bottleneck_pair(52, &c);
+	struct mesh *mesh = pair.mesh;
+	struct mesh_flow *blocked = start_greedy(&pair);
+	mesh_run(mesh, QE_SECOND);
+	uint64_t before = blocked->received;
+	struct mesh_flow *other = mesh_flow_start(pair.a, c, MESH_UDP6, 1400, QE_MILLISECOND);
+	mesh_run(mesh, 4 * QE_SECOND);
+	double rate = mbit_per_s(other, 0, 4 * QE_SECOND);
+	double delay = (double)other->longest_delay / QE_MILLISECOND;
+	print_message("beside it, over another path: %.1f of 11.2 Mbit/s, delay %.1f ms at most; "
+		      "the bottleneck %.1f Mbit/s\n",
+		rate, delay, mbit_per_s(blocked, before, 4 * QE_SECOND));
+	mesh_check(mesh, rate >= 10);
+	mesh_check(mesh, delay < 60);
+	mesh_check(mesh, mbit_per_s(blocked, before, 4 * QE_SECOND) >= 75);
+	mesh_free(mesh);
+}
+
+/* One per cent of loss is not congestion. */
+static void is_not_slowed_by_loss(void **)
+{
+	struct mesh_pair pair = bottleneck_pair(53, nullptr);
+	struct mesh *mesh = pair.mesh;
+	mesh_lay(mesh, pair.a, pair.b)->loss = 0.01;
+	mesh_lay(mesh, pair.b, pair.a)->loss = 0.01;
+	struct mesh_flow *flow = start_greedy(&pair);
+	mesh_run(mesh, QE_SECOND);
+	uint64_t before = flow->received;
+	mesh_run(mesh, 5 * QE_SECOND);
+	double rate = mbit_per_s(flow, before, 5 * QE_SECOND);
+	print_message("with 1 %% loss: %.1f Mbit/s\n", rate);
+	mesh_check(mesh, rate >= 75);
+	mesh_free(mesh);
+}
+
+/* The path goes away under a full load: what waits is bounded, and flows again when it is back. */
+static void survives_an_outage(void **)
+{
+	struct mesh_pair pair = bottleneck_pair(54, nullptr);
+	struct mesh *mesh = pair.mesh;
+	struct mesh_flow *flow = start_greedy(&pair);
+	mesh_run(mesh, 2 * QE_SECOND);
+	mesh_lay(mesh, pair.a, pair.b)->cut = mesh_lay(mesh, pair.b, pair.a)->cut = true;
+	mesh_run(mesh, 4 * QE_SECOND);
+	mesh_lay(mesh, pair.a, pair.b)->cut = mesh_lay(mesh, pair.b, pair.a)->cut = false;
+	mesh_run(mesh, 5 * QE_SECOND);
+	uint64_t before = flow->received;
+	mesh_run(mesh, 2 * QE_SECOND);
+	mesh_check(mesh, mbit_per_s(flow, before, 2 * QE_SECOND) >= 75, "%.1f Mbit/s",
+		mbit_per_s(flow, before, 2 * QE_SECOND));
+	mesh_free(mesh);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fills_a_bottleneck),
+		cmocka_unit_test(does_not_starve_another_peer),
+		cmocka_unit_test(is_not_slowed_by_loss),
+		cmocka_unit_test(survives_an_outage),
+	};
+	return cmocka_run_group_tests(tests, nullptr, nullptr);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The simulated mesh. Nothing here sleeps or asks a clock: mesh_run takes the earliest of what is
+ * scheduled and what the shards wait for, jumps there, fires all that is due, and lets each shard
+ * that was given something, or whose deadline has come, run until it wants nothing more. A shard
+ * that at one instant wants ever more is a livelock and fails the test.
+ *
+ * Shards are called exactly as a daemon calls them: datagrams that came together from one sender
+ * as one GRO unit (and now and then singly), TUN packets only into the buffer the shard gives.
+ */
+#include "mesh.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/random.h"
+
+#define RUNS_AT_ONCE_MAX 4096
+
+/* ---- chance ---- */
+
+uint64_t mesh_random(struct mesh *mesh)
+{
+	uint64_t x = mesh->random;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	mesh->random = x;
+	return x * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+uint64_t mesh_random_below(struct mesh *mesh, uint64_t limit)
+{
+	return limit == 0 ? 0 : mesh_random(mesh) % limit;
+}
+
+bool mesh_chance(struct mesh *mesh, double probability)
+{
+	return probability > 0 &&
+	       (double)(mesh_random(mesh) >> 11) < probability * (double)(UINT64_C(1) << 53);
+}
+
+void mesh_fail(const struct mesh *mesh, const char *file, int line, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	print_error("%s:%d: %s (seed %llu, at %.6f s)\n", file, line, text,
+		(unsigned long long)mesh->seed, (double)mesh->now / QE_SECOND);
+	_fail(file, line);
+}
+
+/* ---- the clock ---- */
+
+static bool earlier(const struct mesh_event *a, const struct mesh_event *b)
+{
+	return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+static void swap(struct mesh_event **a, struct mesh_event **b)
+{
+	struct mesh_event *was = *a;
+	*a = *b;
+	*b = was;
+}
+
+void mesh_schedule(struct mesh *mesh, struct mesh_event *event, qe_time at)
+{
+	if (mesh->n_heap == mesh->heap_capacity) {
+		mesh->heap_capacity = mesh->heap_capacity ? 2 * mesh->heap_capacity : 64;
+		mesh->heap = realloc(mesh->heap, mesh->heap_capacity * sizeof(struct mesh_event *));
+		assert_non_null(mesh->heap);
+	}
+	event->at = qe_time_max(at, mesh->now);
+	event->order = mesh->order++;
+
+	struct mesh_event **heap = mesh->heap;
+	size_t i = mesh->n_heap++;
+	heap[i] = event;
+	for (; i > 0 && earlier(heap[i], heap[(i - 1) / 2]); i = (i - 1) / 2)
+		swap(&heap[i], &heap[(i - 1) / 2]);
+}
+
+static struct mesh_event *take_first(struct mesh *mesh)
+{
+	struct mesh_event **heap = mesh->heap, *first = heap[0];
+	size_t n = --mesh->n_heap;
+	heap[0] = heap[n];
+	for (size_t i = 0, child; (child = 2 * i + 1) < n; i = child) {
+		if (child + 1 < n && earlier(heap[child + 1], heap[child]))
+			child++;
+		if (!earlier(heap[child], heap[i]))
+			break;
+		swap(&heap[i], &heap[child]);
+	}
+	return first;
+}
+
+static qe_time next_instant(const struct mesh *mesh)
+{
+	qe_time next = mesh->n_heap ? mesh->heap[0]->at : QE_TIME_NEVER;
+	for (size_t i = 0; i < mesh->n_hosts; i++)
+		if (mesh->hosts[i]->shard)
+			next = qe_time_min(next, mesh->hosts[i]->deadline);
+	return qe_time_max(next, mesh->now);
+}
+
+static void let_run(struct mesh_host *host)
+{
+	struct mesh *mesh = host->mesh;
+	for (unsigned runs = 0;; runs++) {
+		mesh_check(mesh, runs < RUNS_AT_ONCE_MAX, "host %zu: livelock", host->index);
+		bool fed = mesh_tun_feed(host);
+		qe_shard_run(host->shard, mesh->now);
+		host->deadline = qe_shard_deadline(host->shard);
+		if (!fed && host->deadline > mesh->now)
+			return;
+	}
+}
+
+static void step(struct mesh *mesh)
+{
+	while (mesh->n_heap && mesh->heap[0]->at <= mesh->now) {
+		struct mesh_event *event = take_first(mesh);
+		event->fire(mesh, event);
+	}
+	mesh_batch_flush(mesh);
+	for (size_t i = 0; i < mesh->n_hosts; i++)
+		if (mesh->hosts[i]->shard && mesh->hosts[i]->deadline <= mesh->now)
+			let_run(mesh->hosts[i]);
+}
+
+void mesh_run(struct mesh *mesh, qe_time duration)
+{
+	qe_time until = mesh->now + duration;
+	for (qe_time next; (next = next_instant(mesh)) <= until;) {
+		unsigned steps = next == mesh->now ? 0 : 1;
+		mesh->now = next;
+		for (; next_instant(mesh) == mesh->now; steps++) {
+			mesh_check(mesh, steps < RUNS_AT_ONCE_MAX, "livelock");
+			step(mesh);
+		}
+	}
+	mesh->now = until;
+}
+
+bool mesh_run_until(struct mesh *mesh, bool (*condition)(void *ctx), void *ctx, qe_time duration)
+{
+	qe_time until = mesh->now + duration;
+	while (!condition(ctx)) {
+		if (mesh->now >= until)
+			return false;
+		qe_time next = qe_time_max(next_instant(mesh), mesh->now + QE_MILLISECOND);
+		mesh_run(mesh, qe_time_min(next, until) - mesh->now);
+	}
+	return true;
+}
+
+/* ---- hosts ---- */
+
+static void keep_event(void *ctx, const struct qe_event *event)
+{
+	static const char *const names[] = {[QE_EVENT_LINK_UP] = "link up",
+		[QE_EVENT_LINK_DOWN] = "link down",
+		[QE_EVENT_DIAL_FAILED] = "dial failed",
+		[QE_EVENT_PEER_MOVED] = "peer moved",
+		[QE_EVENT_PEER_UP] = "peer up",
+		[QE_EVENT_PEER_DOWN] = "peer down",
+		[QE_EVENT_PONG] = "pong",
+		[QE_EVENT_PING_LOST] = "ping lost",
+		[QE_EVENT_STRANGER] = "stranger"};
+	struct mesh_host *host = ctx;
+	mesh_check(host->mesh, event->type <= QE_EVENT_STRANGER);
+	mesh_check(host->mesh, event->time == host->mesh->now);
+	host->events[event->type]++;
+	host->event_at[event->type] = event->time;
+	host->last = *event;
+	host->last.reason = nullptr;
+	if (event->reason)
+		snprintf(host->reason, sizeof(host->reason), "%s", event->reason);
+	if (getenv("MESH_TRACE"))
+		fprintf(stderr, "%12.6f host %zu: %s, peer %zd%s%s%s%s\n",
+			(double)event->time / QE_SECOND, host->index, names[event->type],
+			(ptrdiff_t)event->peer, event->dialled ? ", dialled" : "",
+			event->rotation ? ", rotation" : "", event->reason ? ": " : "",
+			event->reason ? event->reason : "");
+}
+
+static void send_datagrams(void *ctx, const struct qe_path *path, uint8_t ecn, const uint8_t *data,
+	size_t len, size_t segment_size)
+{
+	struct mesh_host *host = ctx;
+	mesh_check(host->mesh, len > 0 && len <= 65535 && segment_size > 0);
+	for (size_t at = 0; at < len; at += segment_size) {
+		size_t n = len - at < segment_size ? len - at : segment_size;
+		mesh_transmit(host, path, ecn, (struct qe_bytes){data + at, n});
+	}
+}
+
+static void give_addresses(struct mesh_host *host)
+{
+	static uint16_t last; /* no address is given twice in one program */
+	last++;
+	uint8_t v4[4] = {10, 1, (uint8_t)(last >> 8), (uint8_t)last};
+	uint8_t v6[16] = {0xfd, 1, [14] = (uint8_t)(last >> 8), [15] = (uint8_t)last};
+	host->at[0] = (struct qe_endpoint){.addr = qe_addr_ipv4(v4), .port = MESH_PORT};
+	host->at[1] = (struct qe_endpoint){.addr = qe_addr_ipv6(v6), .port = MESH_PORT};
+}
+
+struct mesh_host *mesh_host_add(struct mesh *mesh)
+{
+	struct mesh_host *host = calloc(1, sizeof(*host));
+	assert_non_null(host);
+	mesh->hosts = realloc(mesh->hosts, (mesh->n_hosts + 1) * sizeof(host));
+	assert_non_null(mesh->hosts);
+	host->mesh = mesh;
+	host->index = mesh->n_hosts++;
+	mesh->hosts[host->index] = host;
+
+	assert_int_equal(qe_key_generate(&host->key, QE_KEY_ED25519), QE_OK);
+	host->mtu = 1400;
+	host->rotate = 300 * QE_SECOND;
+	host->tun_tail = &host->tun_head;
+	host->tun_limit = 64;
+	host->inbox_tail = &host->inbox;
+	give_addresses(host);
+	uint8_t inner4[4] = {
+		100, 64, (uint8_t)(host->index >> 8), (uint8_t)(1 + host->index % 256)};
+	host->inner4 = qe_addr_ipv4(inner4);
+	host->inner6 = qe_node_id_overlay_addr(qe_key_get_id(host->key));
+	return host;
+}
+
+struct mesh_peer *mesh_befriend(struct mesh_host *host, struct mesh_host *other, enum mesh_how how)
+{
+	host->peers = realloc(host->peers, (host->n_peers + 1) * sizeof(*host->peers));
+	assert_non_null(host->peers);
+	struct mesh_peer *peer = &host->peers[host->n_peers++];
+	*peer = (struct mesh_peer){.host = other,
+		.id = *qe_key_get_id(other->key),
+		.told = how != MESH_WAITS,
+		.dial = how == MESH_DIALS};
+	return peer;
+}
+
+static enum qe_error make_node(struct mesh_host *host)
+{
+	struct qe_prefix local[2] = {qe_prefix_host(&host->inner4), qe_prefix_host(&host->inner6)};
+	struct qe_prefix(*prefixes)[2] = calloc(host->n_peers + 1, sizeof(*prefixes));
+	struct qe_peer_settings *peers = calloc(host->n_peers + 1, sizeof(*peers));
+	assert_true(prefixes && peers);
+	for (size_t i = 0; i < host->n_peers; i++) {
+		const struct mesh_peer *peer = &host->peers[i];
+		prefixes[i][0] = qe_prefix_host(&peer->host->inner4);
+		prefixes[i][1] = peer->subnet;
+		peers[i] = (struct qe_peer_settings){.id = peer->id,
+			.prefixes = prefixes[i],
+			.n_prefixes = peer->subnet.addr.family ? 2 : 1,
+			.dial = peer->dial};
+	}
+	struct qe_node_settings settings = {.key = host->key,
+		.mtu = host->mtu,
+		.pq = host->pq,
+		.cipher = host->cipher,
+		.rotate = host->rotate,
+		.local = local,
+		.n_local = 2,
+		.peers = peers,
+		.n_peers = host->n_peers};
+	enum qe_error error = qe_node_new(&host->node, &settings);
+	free(peers);
+	free(prefixes);
+	return error;
+}
+
+static void tell_endpoints(struct mesh_host *host, size_t peer)
+{
+	const struct mesh_host *other = host->peers[peer].host;
+	struct qe_endpoint endpoints[2];
+	size_t n = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned family = i == 0 ? QE_FAMILY_IPV6 : QE_FAMILY_IPV4;
+		struct qe_endpoint at = mesh_reachable_at(other, family);
+		if (host->at[i == 0].addr.family && at.addr.family)
+			endpoints[n++] = at;
+	}
+	assert_int_equal(
+		qe_shard_set_endpoints(host->shard, peer, endpoints, n, host->mesh->now), QE_OK);
+}
+
+void mesh_start(struct mesh_host *host)
+{
+	assert_null(host->shard);
+	struct qe_sink sink = {.ctx = host,
+		.udp_send = send_datagrams,
+		.tun_write = mesh_tun_write,
+		.event = keep_event};
+	assert_int_equal(make_node(host), QE_OK);
+	assert_int_equal(qe_shard_new(&host->shard, host->node, 0, &sink, host->mesh->now), QE_OK);
+	for (size_t i = 0; i < host->n_peers; i++)
+		if (host->peers[i].told)
+			tell_endpoints(host, i);
+	host->deadline = host->mesh->now;
+}
+
+void mesh_kill(struct mesh_host *host)
+{
+	host->shard = qe_shard_free(host->shard);
+	host->node = qe_node_free(host->node);
+	mesh_tun_drain(host);
+}
+
+void mesh_close(struct mesh_host *host)
+{
+	qe_shard_close(host->shard, host->mesh->now);
+	mesh_kill(host);
+}
+
+void mesh_move(struct mesh_host *host, bool told)
+{
+	bool had[2] = {host->at[0].addr.family, host->at[1].addr.family};
+	give_addresses(host);
+	for (unsigned i = 0; i < 2; i++)
+		if (!had[i])
+			host->at[i] = (struct qe_endpoint){};
+	if (told) {
+		qe_shard_network_changed(host->shard, host->mesh->now);
+		host->deadline = host->mesh->now;
+	}
+}
+
+struct qe_peer_status mesh_status(const struct mesh_host *host, size_t peer)
+{
+	struct qe_peer_status status = {};
+	assert_int_equal(qe_shard_peer_status(host->shard, peer, &status), QE_OK);
+	return status;
+}
+
+struct qe_shard_counters mesh_counters(const struct mesh_host *host)
+{
+	struct qe_shard_counters counters = {};
+	qe_shard_get_counters(host->shard, &counters);
+	return counters;
+}
+
+bool mesh_linked(const struct mesh_host *host, size_t peer)
+{
+	return host->shard && mesh_status(host, peer).has_link;
+}
+
+/* ---- the mesh ---- */
+
+struct mesh *mesh_new(uint64_t seed)
+{
+	struct mesh *mesh = calloc(1, sizeof(*mesh));
+	assert_non_null(mesh);
+	mesh->seed = seed;
+	mesh->random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	mesh->now = 1000 * QE_SECOND;
+	mesh->batch = mesh_batch_new();
+	mesh->wire = (struct mesh_wire){.delay = 10 * QE_MILLISECOND, .mtu = 1472};
+	return mesh;
+}
+
+struct mesh *mesh_free(struct mesh *mesh)
+{
+	for (size_t i = 0; i < mesh->n_hosts; i++) {
+		struct mesh_host *host = mesh->hosts[i];
+		mesh_kill(host);
+		mesh_inbox_clear(host);
+		qe_key_free(host->key);
+		free(host->peers);
+		free(host);
+	}
+	mesh_wires_done(mesh);
+	for (size_t i = 0; i < mesh->n_flows; i++)
+		mesh_flow_free(mesh->flows[i]);
+	free(mesh->flows);
+	free(mesh->hosts);
+	free(mesh->heap);
+	free(mesh);
+	return nullptr;
+}
+
+struct mesh_pair mesh_pair_new(uint64_t seed, enum mesh_how a, enum mesh_how b)
+{
+	struct mesh_pair pair = {.mesh = mesh_new(seed)};
+	pair.a = mesh_host_add(pair.mesh);
+	pair.b = mesh_host_add(pair.mesh);
+	mesh_befriend(pair.a, pair.b, a);
+	mesh_befriend(pair.b, pair.a, b);
+	return pair;
+}
+
+void mesh_pair_start(struct mesh_pair *pair)
+{
+	mesh_start(pair->b);
+	mesh_start(pair->a);
+}
+
+static bool both_linked(void *ctx)
+{
+	const struct mesh_pair *pair = ctx;
+	return mesh_linked(pair->a, 0) && mesh_linked(pair->b, 0);
+}
+
+bool mesh_pair_link(struct mesh_pair *pair, qe_time duration)
+{
+	return mesh_run_until(pair->mesh, both_linked, pair, duration);
+}
