@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+#
+# A Debian 13 root in the cache folder, for hosts that are too old to build QuicEther. Sourced by ./dev.
+#
+# A root is made in a temporary folder, under a lock, and renamed when it is whole, so one that has its name is
+# complete. The name holds a hash of what is in it: a changed list makes a new root. Whoever uses one holds a shared
+# lock on it, and it is not removed under them.
+#
+# Of the host, only debootstrap is added to it. Its own apt downloads the packages, with its proxies, certificates and
+# passwords, so nothing of these has to be copied into the root, which never uses the network itself.
+
+# To be raised when roots must be made anew although the list of packages is the same.
+root_version=1
+
+use_debian_root() {
+	local hash
+	hash=$(printf '%s\n' "$root_version" "${packages[@]}" | sha256sum | cut -c1-12)
+	place=trixie-$hash
+	root=$cache/root-$hash
+	if [ ! -d "$root" ]; then
+		need_root "making a Debian 13 root (this host has no $(host_lacks '' | head -n 1))"
+		mkdir -p "$cache"
+		exec 9>"$cache/lock"
+		flock -n 9 || { say 'waiting for another ./dev to make the root' && flock 9; }
+		[ -d "$root" ] || make_root
+		exec 9>&-
+	fi
+	need_root "working in the Debian 13 root"
+	exec 8<"$root"
+	flock -s 8
+}
+
+make_root() {
+	local start=$SECONDS mirror
+	rm -rf "$cache"/half-*
+	[ "$(df --output=avail -k "$cache" | tail -n 1)" -gt 2500000 ] ||
+		die "less than 2.5 GB are free for a Debian 13 root in $cache" \
+			'Make room, or set XDG_CACHE_HOME to a folder on a larger disk.'
+	say "this host is older than Debian 13; making a Debian 13 root in $root (once)"
+	command -v debootstrap >/dev/null || step 'installing debootstrap' 'Does apt-get update work on this host?' \
+		run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends debootstrap
+	mirror=$(debian_mirror)
+	half_made=$(mktemp -d "$cache/half-XXXXXX")
+	chmod 755 "$half_made"
+	export DEV_PLACE=trixie
+	write_dpkg_config
+	step "unpacking Debian 13 from $mirror" \
+		'debootstrap needs a folder that allows devices and programs; XDG_CACHE_HOME names another.' \
+		with_proxy within / debootstrap --variant=minbase trixie "$half_made" "$mirror"
+	write_apt_config "$mirror"
+	step 'reading the lists of trixie and trixie-backports' 'Is the mirror complete and up to date?' \
+		root_apt update
+	step "downloading packages" 'Run it again; what has come is not kept.' \
+		root_apt install --download-only "${packages[@]}"
+	step 'installing packages' 'This should not fail; the log says why it did.' \
+		within "$half_made" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-download \
+		--no-install-recommends "${packages[@]}"
+	rm -rf "$half_made"/var/cache/apt/* "$half_made"/var/lib/apt/lists/* "$half_made"/.host-apt.conf "$half_made"/.wgetrc
+	unset DEV_PLACE
+	mv "$half_made" "$root"
+	half_made=
+	remove_roots_but "$root"
+	say "the root is made: $((SECONDS - start)) s"
+}
+
+# A root can be made anew at any time, so it need not be safe against a loss of power, nor have manuals.
+write_dpkg_config() {
+	mkdir -p "$half_made/etc/dpkg/dpkg.cfg.d"
+	cat >"$half_made/etc/dpkg/dpkg.cfg.d/quicether" <<-'END'
+		force-unsafe-io
+		path-exclude=/usr/share/doc/*
+		path-exclude=/usr/share/info/*
+		path-exclude=/usr/share/locale/*
+		path-exclude=/usr/share/man/*
+	END
+}
+
+# What runs in the root afterwards is its own apt; what downloads is the host's, whose hooks must not run for it.
+write_apt_config() {
+	local etc=$half_made/etc/apt
+	printf 'deb %s trixie main\ndeb %s trixie-backports main\n' "$1" "$1" >"$etc/sources.list"
+	printf 'Package: %s\nPin: release n=trixie-backports\nPin-Priority: 990\n' 'libngtcp2*' \
+		>"$etc/preferences.d/quicether"
+	cat >"$half_made/.host-apt.conf" <<-END
+		#clear APT::Update;
+		#clear APT::Architectures;
+		#clear DPkg;
+		APT::Architecture "$(dpkg --print-architecture)";
+		APT::Default-Release "";
+		APT::Sandbox::User "root";
+		Dir "$half_made/";
+		Dir::State::status "$half_made/var/lib/dpkg/status";
+		Dir::Etc::netrc "/etc/apt/auth.conf";
+		Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
+	END
+}
+
+root_apt() {
+	run apt-get -q -y --no-install-recommends -c "$half_made/.host-apt.conf" "$@"
+}
+
+# debootstrap downloads with wget, which does not know apt's settings.
+with_proxy() {
+	local http= https= authority=
+	eval "$(apt-config shell http Acquire::http::Proxy https Acquire::https::Proxy authority Acquire::https::CAInfo)"
+	[ -z "${http#DIRECT}" ] || export http_proxy=$http
+	[ -z "${https#DIRECT}" ] || export https_proxy=$https
+	if [ -n "$authority" ]; then
+		echo "ca_certificate = $authority" >"$half_made/.wgetrc"
+		export WGETRC=$half_made/.wgetrc
+	fi
+	"$@"
+}
+
+# The Debian mirror that the host's own apt uses; it has trixie too if it has what the host is.
+debian_mirror() {
+	if [ -n "${QUICETHER_MIRROR-}" ]; then
+		echo "$QUICETHER_MIRROR"
+		return
+	fi
+	apt-get indextargets --no-release-info --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+		sed -n 's,/$,,; s,^main \(bullseye\|bookworm\|trixie\|\(old\)*stable\) \(http[^ ]*\)$,\3,p' |
+		sort -u | sed -n '1{p;q}' | grep . ||
+		die "apt's sources on this host name no Debian mirror" 'Set QUICETHER_MIRROR to the address of one.'
+}
+
+# A root in use stays; the next one made removes it.
+remove_roots_but() {
+	local old
+	for old in "$cache"/root-*; do
+		[ "$old" != "$1" ] && [ -d "$old" ] || continue
+		if flock -n -x "$old" true; then
+			say "removing $old"
+			rm -rf "$old"
+		else
+			say "$old is in use and stays"
+		fi
+	done
+}
