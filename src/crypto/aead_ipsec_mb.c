@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * libipsec_mb, one packet at a time through its direct interface.
- *
- * Its functions return nothing; they check pointers and nothing else, and the self-test stands for
- * the rest. Key material must lie on 64 bytes, which its header does not say.
+ * libipsec_mb, one packet at a time. Its functions return nothing; they check pointers and nothing
+ * else, and the self-test stands for the rest. Key material must lie on 64 bytes, which its header
+ * does not say.
  */
 #include <errno.h>
 #include <intel-ipsec-mb.h>
@@ -31,11 +30,7 @@ struct mb_aead {
 		alignas(KEY_ALIGNMENT) struct gcm_key_data gcm;
 		alignas(KEY_ALIGNMENT) uint8_t chacha20[32];
 	} key;
-	/* Scratch of one call; here because it is long and holds secrets. */
-	union {
-		alignas(KEY_ALIGNMENT) struct gcm_context_data gcm;
-		alignas(KEY_ALIGNMENT) struct chacha20_poly1305_context_data chacha20;
-	} scratch;
+	alignas(KEY_ALIGNMENT) struct gcm_context_data gcm; /* scratch of one call; holds secrets */
 };
 
 struct mb_header_key {
@@ -54,8 +49,8 @@ static enum qe_error seal_aes_128(struct qe_aead *aead, uint8_t *to, struct qe_b
 	const uint8_t *nonce, struct qe_bytes aad)
 {
 	struct mb_aead *mb = (struct mb_aead *)aead;
-	IMB_AES128_GCM_ENC(mb->mgr, &mb->key.gcm, &mb->scratch.gcm, to, plaintext.data,
-		plaintext.len, nonce, aad.data, aad.len, to + plaintext.len, QE_AEAD_TAG_SIZE);
+	IMB_AES128_GCM_ENC(mb->mgr, &mb->key.gcm, &mb->gcm, to, plaintext.data, plaintext.len,
+		nonce, aad.data, aad.len, to + plaintext.len, QE_AEAD_TAG_SIZE);
 	return QE_OK;
 }
 
@@ -64,7 +59,7 @@ static enum qe_error open_aes_128(struct qe_aead *aead, uint8_t *to, struct qe_b
 {
 	struct mb_aead *mb = (struct mb_aead *)aead;
 	uint8_t tag[QE_AEAD_TAG_SIZE];
-	IMB_AES128_GCM_DEC(mb->mgr, &mb->key.gcm, &mb->scratch.gcm, to, ciphertext.data,
+	IMB_AES128_GCM_DEC(mb->mgr, &mb->key.gcm, &mb->gcm, to, ciphertext.data,
 		ciphertext.len - sizeof(tag), nonce, aad.data, aad.len, tag, sizeof(tag));
 	return check_tag(tag, ciphertext);
 }
@@ -73,8 +68,8 @@ static enum qe_error seal_aes_256(struct qe_aead *aead, uint8_t *to, struct qe_b
 	const uint8_t *nonce, struct qe_bytes aad)
 {
 	struct mb_aead *mb = (struct mb_aead *)aead;
-	IMB_AES256_GCM_ENC(mb->mgr, &mb->key.gcm, &mb->scratch.gcm, to, plaintext.data,
-		plaintext.len, nonce, aad.data, aad.len, to + plaintext.len, QE_AEAD_TAG_SIZE);
+	IMB_AES256_GCM_ENC(mb->mgr, &mb->key.gcm, &mb->gcm, to, plaintext.data, plaintext.len,
+		nonce, aad.data, aad.len, to + plaintext.len, QE_AEAD_TAG_SIZE);
 	return QE_OK;
 }
 
@@ -83,21 +78,26 @@ static enum qe_error open_aes_256(struct qe_aead *aead, uint8_t *to, struct qe_b
 {
 	struct mb_aead *mb = (struct mb_aead *)aead;
 	uint8_t tag[QE_AEAD_TAG_SIZE];
-	IMB_AES256_GCM_DEC(mb->mgr, &mb->key.gcm, &mb->scratch.gcm, to, ciphertext.data,
+	IMB_AES256_GCM_DEC(mb->mgr, &mb->key.gcm, &mb->gcm, to, ciphertext.data,
 		ciphertext.len - sizeof(tag), nonce, aad.data, aad.len, tag, sizeof(tag));
 	return check_tag(tag, ciphertext);
+}
+
+/* The batch function, with a batch of one: still a third faster than the direct ones. */
+static void chacha20(struct mb_aead *mb, IMB_CIPHER_DIRECTION direction, void *to,
+	struct qe_bytes from, const void *nonce, struct qe_bytes aad, void *tag)
+{
+	const void *data = from.data, *aad_data = aad.data;
+	uint64_t len = from.len;
+	imb_quic_chacha20_poly1305(mb->mgr, mb->key.chacha20, direction, &to, &data, &len, &nonce,
+		&aad_data, aad.len, &tag, 1);
 }
 
 static enum qe_error seal_chacha20(struct qe_aead *aead, uint8_t *to, struct qe_bytes plaintext,
 	const uint8_t *nonce, struct qe_bytes aad)
 {
 	struct mb_aead *mb = (struct mb_aead *)aead;
-	IMB_CHACHA20_POLY1305_INIT(
-		mb->mgr, mb->key.chacha20, &mb->scratch.chacha20, nonce, aad.data, aad.len);
-	IMB_CHACHA20_POLY1305_ENC_UPDATE(mb->mgr, mb->key.chacha20, &mb->scratch.chacha20, to,
-		plaintext.data, plaintext.len);
-	IMB_CHACHA20_POLY1305_ENC_FINALIZE(
-		mb->mgr, &mb->scratch.chacha20, to + plaintext.len, QE_AEAD_TAG_SIZE);
+	chacha20(mb, IMB_DIR_ENCRYPT, to, plaintext, nonce, aad, to + plaintext.len);
 	return QE_OK;
 }
 
@@ -106,11 +106,8 @@ static enum qe_error open_chacha20(struct qe_aead *aead, uint8_t *to, struct qe_
 {
 	struct mb_aead *mb = (struct mb_aead *)aead;
 	uint8_t tag[QE_AEAD_TAG_SIZE];
-	IMB_CHACHA20_POLY1305_INIT(
-		mb->mgr, mb->key.chacha20, &mb->scratch.chacha20, nonce, aad.data, aad.len);
-	IMB_CHACHA20_POLY1305_DEC_UPDATE(mb->mgr, mb->key.chacha20, &mb->scratch.chacha20, to,
-		ciphertext.data, ciphertext.len - sizeof(tag));
-	IMB_CHACHA20_POLY1305_DEC_FINALIZE(mb->mgr, &mb->scratch.chacha20, tag, sizeof(tag));
+	struct qe_bytes from = {ciphertext.data, ciphertext.len - sizeof(tag)};
+	chacha20(mb, IMB_DIR_DECRYPT, to, from, nonce, aad, tag);
 	return check_tag(tag, ciphertext);
 }
 
