@@ -21,10 +21,12 @@
 
 #include "crypto/key_evp.h"
 
-#define ALPN "\x0bquicether/1" /* its length first */
 /* Of one whole handshake: with ML-DSA-65 on both sides it is about 8 KiB. */
 #define RECEIVED_MAX (64 * 1024)
 #define CERTIFICATE_MAX (16 * 1024)
+
+/* Its length first. */
+static const unsigned char alpn[] = {11, 'q', 'u', 'i', 'c', 'e', 't', 'h', 'e', 'r', '/', '1'};
 
 struct qe_tls_context {
 	SSL_CTX *ctx;
@@ -75,8 +77,8 @@ static int select_alpn(SSL *ssl, const unsigned char **ret_protocol, unsigned ch
 	const unsigned char *offered, unsigned offered_len, void *arg)
 {
 	(void)ssl, (void)arg;
-	int found = SSL_select_next_proto((unsigned char **)ret_protocol, ret_len,
-		(const unsigned char *)ALPN, sizeof(ALPN) - 1, offered, offered_len);
+	int found = SSL_select_next_proto(
+		(unsigned char **)ret_protocol, ret_len, alpn, sizeof(alpn), offered, offered_len);
 	return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -144,8 +146,7 @@ static bool configure(SSL_CTX *ctx, const struct qe_key *key, enum qe_pq pq, enu
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_ciphersuites(ctx, cipher_list(cipher)) == 1 &&
 	       SSL_CTX_set1_groups_list(ctx, group_list(pq)) == 1 &&
-	       SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)ALPN, sizeof(ALPN) - 1) == 0 &&
-	       use_raw_keys(ctx, key);
+	       SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn)) == 0 && use_raw_keys(ctx, key);
 }
 
 enum qe_error qe_tls_context_new(struct qe_tls_context **ret_context, const struct qe_key *key,
@@ -207,7 +208,7 @@ static bool keeps_profile(struct qe_tls *tls)
 	const unsigned char *protocol;
 	unsigned len;
 	SSL_get0_alpn_selected(tls->ssl, &protocol, &len);
-	if (len != sizeof(ALPN) - 2 || memcmp(protocol, ALPN + 1, len) != 0)
+	if (len != alpn[0] || memcmp(protocol, &alpn[1], len) != 0)
 		raise_alert(tls, SSL_AD_NO_APPLICATION_PROTOCOL);
 	else if (!tls->has_peer_params)
 		raise_alert(tls, SSL_AD_MISSING_EXTENSION);
