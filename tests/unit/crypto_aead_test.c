@@ -281,6 +281,19 @@ static void key_schedule_of_rfc_9001(void **test)
 		"1223504755036d556342ee9361d253421a826c9ecdf3c7148684b36b714881f9");
 }
 
+/* Else a broken provider would only ever be seen as a slow one. */
+static void the_best_provider_is_used(void **test)
+{
+	bool able = qe_crypto_has_aes() && __builtin_cpu_supports("avx2") &&
+		    __builtin_cpu_supports("bmi2");
+	struct qe_crypto *best;
+	(void)test;
+	assert_int_equal(qe_crypto_new(&best, QE_CRYPTO_BEST), QE_OK);
+	assert_memory_equal(
+		qe_crypto_name(best), able ? "libipsec_mb " : "OpenSSL 3.", able ? 12 : 10);
+	qe_crypto_free(best);
+}
+
 static void suites_are_described(void **test)
 {
 	(void)test;
@@ -313,6 +326,7 @@ int main(void)
 		cmocka_unit_test(shorter_than_a_tag_is_refused),
 		cmocka_unit_test(masks_agree),
 		cmocka_unit_test(key_schedule_of_rfc_9001),
+		cmocka_unit_test(the_best_provider_is_used),
 		cmocka_unit_test(suites_are_described),
 		cmocka_unit_test(hmac_is_truncated),
 	};
