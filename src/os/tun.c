@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The kernel hands over what it would hand to a network card that can segment and checksum: behind
+ * a virtio-net header (include/uapi/linux/virtio_net.h), TCP streams in pieces of up to 64 KiB with
+ * the checksum left open. This one system call instead of 46 is most of what makes a tunnel fast.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "net/segment.h"
+#include "os/tun.h"
+
+/* Since Linux 6.2; older headers lack them. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+constexpr size_t super_packet_max = 65535;
+
+struct qe_tun {
+	int fd;
+	bool segments_udp;
+	uint8_t *scratch; /* for splitting; only where the kernel cannot */
+};
+
+/* TSO without ECN: the kernel then splits the rare segment with CWR itself, and the segmenter need
+ * not treat it apart. */
+static enum qe_error offer_offloads(struct qe_tun *tun)
+{
+	constexpr unsigned long tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+
+	tun->segments_udp = ioctl(tun->fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0;
+	if (tun->segments_udp)
+		return QE_OK;
+	return ioctl(tun->fd, TUNSETOFFLOAD, tcp) == 0 ? QE_OK : QE_ERR_UNSUPPORTED;
+}
+
+/* IFF_TUN_EXCL: an interface that is there already, even a persistent TUN, is not ours to use. */
+static enum qe_error create(struct qe_tun *tun, const char *name)
+{
+	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+	int header_size = sizeof(struct virtio_net_hdr);
+
+	request.ifr_flags |= (short)IFF_TUN_EXCL;
+	if (strlen(name) >= sizeof(request.ifr_name))
+		return QE_ERR_RANGE;
+	strcpy(request.ifr_name, name);
+	tun->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (tun->fd < 0)
+		return qe_error_errno();
+	if (ioctl(tun->fd, TUNSETIFF, &request) < 0)
+		return qe_error_errno();
+	if (ioctl(tun->fd, TUNSETVNETHDRSZ, &header_size) < 0)
+		return QE_ERR_UNSUPPORTED;
+	return offer_offloads(tun);
+}
+
+enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
+{
+	struct qe_tun *tun = calloc(1, sizeof(*tun));
+	enum qe_error error;
+
+	if (!tun)
+		return -ENOMEM;
+	tun->fd = -1;
+	error = create(tun, name);
+	if (error == QE_OK && !tun->segments_udp) {
+		tun->scratch = malloc(super_packet_max);
+		error = tun->scratch ? QE_OK : -ENOMEM;
+	}
+	if (error != QE_OK) {
+		qe_tun_free(tun);
+		return error;
+	}
+	*ret_tun = tun;
+	return QE_OK;
+}
+
+struct qe_tun *qe_tun_free(struct qe_tun *tun)
+{
+	if (!tun)
+		return nullptr;
+	if (tun->fd >= 0)
+		close(tun->fd);
+	free(tun->scratch);
+	free(tun);
+	return nullptr;
+}
+
+int qe_tun_fd(const struct qe_tun *tun)
+{
+	return tun->fd;
+}
+
+bool qe_tun_segments_udp(const struct qe_tun *tun)
+{
+	return tun->segments_udp;
+}
+
+/* The two spellings of "which kind of super-packet". */
+static const struct {
+	uint8_t gso, virtio;
+} kinds[] = {
+	{QE_GSO_NONE, VIRTIO_NET_HDR_GSO_NONE},
+	{QE_GSO_TCP4, VIRTIO_NET_HDR_GSO_TCPV4},
+	{QE_GSO_TCP6, VIRTIO_NET_HDR_GSO_TCPV6},
+	{QE_GSO_UDP, VIRTIO_NET_HDR_GSO_UDP_L4},
+};
+
+static bool from_virtio(struct qe_offload *ret_offload, const struct virtio_net_hdr *header)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i].virtio != header->gso_type)
+			continue;
+		*ret_offload = (struct qe_offload){
+			.gso = kinds[i].gso,
+			.needs_csum = header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			.csum_valid = header->flags & VIRTIO_NET_HDR_F_DATA_VALID,
+			.gso_size = header->gso_size,
+			.hdr_len = header->hdr_len,
+			.csum_start = header->csum_start,
+			.csum_offset = header->csum_offset,
+		};
+		return true;
+	}
+	return false;
+}
+
+static struct virtio_net_hdr to_virtio(const struct qe_offload *offload)
+{
+	struct virtio_net_hdr header = {
+		.gso_type = kinds[offload->gso].virtio,
+		.gso_size = offload->gso_size,
+		.hdr_len = offload->hdr_len,
+	};
+
+	static_assert(QE_GSO_NONE == 0 && QE_GSO_UDP + 1 == sizeof(kinds) / sizeof(kinds[0]));
+	if (offload->needs_csum) {
+		header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		header.csum_start = offload->csum_start;
+		header.csum_offset = offload->csum_offset;
+	} else if (offload->csum_valid) {
+		header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+	}
+	return header;
+}
+
+enum qe_error qe_tun_read(struct qe_tun *tun, uint8_t *to, size_t capacity,
+	struct qe_offload *ret_offload, size_t *ret_len)
+{
+	struct virtio_net_hdr header;
+	struct iovec parts[] = {{&header, sizeof(header)}, {to, capacity}};
+	ssize_t n;
+
+	do
+		n = readv(tun->fd, parts, 2);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return qe_error_errno();
+	if ((size_t)n < sizeof(header) || !from_virtio(ret_offload, &header))
+		return QE_ERR_UNSUPPORTED;
+	*ret_len = (size_t)n - sizeof(header);
+	return QE_OK;
+}
+
+static enum qe_error write_one(
+	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
+{
+	struct virtio_net_hdr header = to_virtio(offload);
+	struct iovec parts[] = {{&header, sizeof(header)}, {(void *)data, len}};
+	ssize_t n;
+
+	do
+		n = writev(tun->fd, parts, 2);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? qe_error_errno() : QE_OK;
+}
+
+static enum qe_error write_split(
+	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
+{
+	struct qe_offload single = {.needs_csum = true,
+		.csum_start = offload->csum_start,
+		.csum_offset = offload->csum_offset};
+	struct qe_segmenter segmenter;
+	struct qe_packet packet;
+	struct qe_bytes segment;
+
+	if (len > super_packet_max)
+		return QE_ERR_RANGE;
+	memcpy(tun->scratch, data, len);
+	QE_TRY(qe_packet_parse(&packet, (struct qe_bytes){tun->scratch, len}));
+	QE_TRY(qe_segmenter_init(&segmenter, tun->scratch, &packet, offload, super_packet_max));
+	while (qe_segmenter_next(&segmenter, &segment))
+		QE_TRY(write_one(tun, &single, segment.data, segment.len));
+	return QE_OK;
+}
+
+enum qe_error qe_tun_write(
+	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
+{
+	if (offload->gso == QE_GSO_UDP && !tun->segments_udp)
+		return write_split(tun, offload, data, len);
+	return write_one(tun, offload, data, len);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The UDP socket: datagrams in trains of up to 64 KiB (UDP_SEGMENT, UDP_GRO), with the local
+ * address and the ECN bits of each, and never fragmented. Not blocking. One thread.
+ */
+#pragma once
+
+#include "quicether.h"
+
+struct qe_udp;
+
+struct qe_udp_counters {
+	uint64_t no_buffer;   /* the socket's buffer stayed full: lost */
+	uint64_t unreachable; /* no route, no such local address, refused by a firewall: lost */
+	uint64_t too_big;     /* larger than the path's MTU: lost, and QUIC learns from it */
+	uint64_t failed;      /* anything else: lost */
+};
+
+/* "[::]" takes IPv4 too, where the machine has IPv6. -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (a port
+ * below 1024 without CAP_NET_BIND_SERVICE). */
+enum qe_error qe_udp_new(struct qe_udp **ret_udp, const struct qe_endpoint *listen);
+struct qe_udp *qe_udp_free(struct qe_udp *udp); /* NULL-safe */
+
+int qe_udp_fd(const struct qe_udp *udp);
+struct qe_endpoint qe_udp_local(
+	const struct qe_udp *udp); /* as bound: port 0 has become a real one */
+const struct qe_udp_counters *qe_udp_get_counters(const struct qe_udp *udp);
+
+struct qe_udp_train {
+	struct qe_path path; /* local: always known on Linux */
+	uint8_t ecn;
+	const uint8_t *data; /* the socket's, until the next call */
+	size_t len, segment_size;
+};
+
+/* -EAGAIN: none is there. Errors that ICMP messages cause are swallowed. */
+enum qe_error qe_udp_receive(struct qe_udp *udp, struct qe_udp_train *ret_train);
+/* Datagrams of segment_size each, the last may be shorter; any number of them. What cannot be sent
+ * within 5 ms is lost and counted. */
+void qe_udp_send(struct qe_udp *udp, const struct qe_path *path, uint8_t ecn, const uint8_t *data,
+	size_t len, size_t segment_size);
