@@ -24,7 +24,6 @@
 constexpr qe_time HANDSHAKE_TIMEOUT = 8 * QE_SECOND;
 constexpr qe_time IDLE_TIMEOUT = 60 * QE_SECOND;
 constexpr qe_time KEEPALIVE = 20 * QE_SECOND; /* below what NATs keep a UDP binding for */
-constexpr qe_time PATH_MTU_PATIENCE = QE_SECOND;
 constexpr uint64_t CONTROL_WINDOW = 64 * 1024;
 constexpr size_t PADDED_MIN = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
 
@@ -249,7 +248,7 @@ static int establish(struct qe_link *link)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	link->established = true;
 	link->established_at = link->now;
-	link->next_ready_check = link->now + PATH_MTU_PATIENCE;
+	link->next_ready_check = link->now + QE_LINK_PATH_MTU_PATIENCE;
 	ngtcp2_conn_set_keep_alive_timeout(link->conn, KEEPALIVE);
 	context->ops->established(context->ops_ctx, link);
 	return 0;
@@ -708,7 +707,7 @@ bool qe_link_is_ready(const struct qe_link *link, qe_time now)
 	if (!link->established)
 		return false;
 	return qe_link_path_mtu(link) >= link->context->mtu ||
-	       qe_time_since(link->established_at, now) >= PATH_MTU_PATIENCE;
+	       qe_time_since(link->established_at, now) >= QE_LINK_PATH_MTU_PATIENCE;
 }
 
 qe_time qe_link_unanswered_since(const struct qe_link *link)

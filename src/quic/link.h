@@ -30,6 +30,8 @@ enum qe_close_code : uint16_t {
  * length 2, context 1, AEAD tag 16. */
 constexpr uint16_t QE_LINK_OVERHEAD = 33;
 constexpr size_t QE_LINK_CONTROL_MAX = 1024; /* bytes of one control message */
+/* How long path MTU discovery may take before a link is used as it is. */
+constexpr qe_time QE_LINK_PATH_MTU_PATIENCE = 1'000'000'000;
 
 /* The context byte of a datagram. */
 constexpr uint8_t QE_CONTEXT_IP = 0;         /* one IP packet */

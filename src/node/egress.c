@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * From the TUN to a link: route, split, one QUIC datagram for each IP packet.
+ *
+ * A peer whose congestion window is full keeps what is half sent, and the shard stops reading the
+ * TUN for a moment, whose short queue then tells the senders. So that one slow peer does not stop
+ * the others, reading goes on every TUN_PAUSE at the latest, and what comes for the slow one waits
+ * in its queue, or is dropped when that is full. A peer without a link has a small queue as well,
+ * for as long as a handshake may take.
+ */
+#include <string.h>
+
+#include "base/time.h"
+#include "net/addr.h"
+#include "net/checksum.h"
+#include "net/icmp.h"
+#include "node/shard.h"
+
+constexpr size_t QUEUE_BYTES_MAX = 192 * 1024; /* for a peer whose window is full */
+constexpr size_t QUEUE_PACKETS_MAX = 16;
+constexpr size_t POOL_RESERVE = 8; /* packets that no queue may take: the TUN is read into them */
+constexpr qe_time WAIT_MAX = 5 * QE_SECOND;
+
+enum outcome : uint8_t { SENT, WAIT };
+
+/* ---- queues ---- */
+
+static void free_packet(struct qe_shard *shard, struct shard_packet *packet)
+{
+	qe_pool_give(shard->packets, packet);
+}
+
+static void set_blocked(struct qe_shard *shard, struct shard_peer *speer, bool blocked)
+{
+	shard->n_blocked += (size_t)blocked - (size_t)speer->blocked;
+	speer->blocked = blocked;
+}
+
+static struct shard_packet *first_packet(struct shard_peer *speer)
+{
+	return QE_CONTAINER_OF(speer->queue.next, struct shard_packet, place);
+}
+
+static void take_first(struct qe_shard *shard, struct shard_peer *speer)
+{
+	struct shard_packet *packet = first_packet(speer);
+
+	qe_list_remove(&packet->place);
+	speer->queued_packets--;
+	speer->queued_bytes -= packet->len;
+	free_packet(shard, packet);
+	if (qe_list_empty(&speer->queue)) {
+		qe_list_remove(&speer->waiting);
+		set_blocked(shard, speer, false);
+	}
+}
+
+static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
+{
+	bool first = qe_list_empty(&speer->queue);
+
+	bool full = !first && (speer->queued_packets >= QUEUE_PACKETS_MAX ||
+				      speer->queued_bytes + packet->len > QUEUE_BYTES_MAX);
+
+	if (full || qe_pool_available(shard->packets) < POOL_RESERVE) {
+		shard_drop(shard, QE_DROP_QUEUE_FULL);
+		free_packet(shard, packet);
+		if (first)
+			set_blocked(shard, speer, false);
+		return;
+	}
+	qe_list_append(&speer->queue, &packet->place);
+	speer->queued_packets++;
+	speer->queued_bytes += packet->len;
+	if (!first)
+		return;
+	qe_list_append(&shard->waiting, &speer->waiting);
+	shard_set_peer_timer(shard, speer, shard->now + WAIT_MAX);
+}
+
+void egress_discard(struct qe_shard *shard, struct shard_peer *speer)
+{
+	while (!qe_list_empty(&speer->queue))
+		take_first(shard, speer);
+}
+
+qe_time egress_expire(struct qe_shard *shard, struct shard_peer *speer)
+{
+	while (!qe_list_empty(&speer->queue)) {
+		qe_time until = first_packet(speer)->arrived + WAIT_MAX;
+
+		if (until > shard->now)
+			return until;
+		shard_drop(shard, QE_DROP_NO_LINK);
+		take_first(shard, speer);
+	}
+	return QE_TIME_NEVER;
+}
+
+/* ---- what goes back to the sender ---- */
+
+static void answer(struct qe_shard *shard, enum qe_icmp_error error, uint16_t mtu,
+	struct qe_bytes about, const struct qe_packet *packet)
+{
+	const struct qe_addr *from = &shard->node->icmp_from[packet->version == 6];
+	uint8_t message[QE_ICMP_MAX];
+
+	/* Without an address of this family, the answer comes in the name of the destination. */
+	if (from->family == QE_FAMILY_NONE)
+		from = &packet->destination;
+	size_t len = qe_icmp_error(message, error, from, mtu, about, packet);
+
+	if (len > 0)
+		shard->sink.tun_write(shard->sink.ctx, &(struct qe_offload){}, message, len);
+}
+
+/* ---- one IP packet ---- */
+
+static enum outcome link_trouble(
+	struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link, enum qe_error error)
+{
+	struct shard_link *slink = qe_link_owner(link);
+
+	if (error == QE_ERR_BLOCKED) {
+		set_blocked(shard, speer, true);
+	} else {
+		shard_link_failed(shard, slink, error);
+		set_blocked(shard, speer, false);
+	}
+	return WAIT;
+}
+
+static void count_sent(struct qe_shard *shard, struct shard_peer *speer, size_t len)
+{
+	speer->tx_packets++;
+	speer->tx_bytes += len;
+	shard->counters.tx_packets++;
+	shard->counters.tx_bytes += len;
+}
+
+/* IPv4 without DF: in pieces. What of them does not fit the window is lost, as fragments are. */
+static void send_fragments(struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link,
+	uint8_t *bytes, const struct qe_packet *packet, bool partial)
+{
+	uint8_t fragment[QE_MTU_MAX];
+	uint16_t mtu = qe_link_path_mtu(link);
+	size_t len;
+
+	if (partial)
+		qe_checksum_transport_complete(bytes, packet);
+	for (unsigned i = 0; (len = qe_ipv4_fragment(fragment, sizeof(fragment), i, mtu,
+				      (struct qe_bytes){bytes, packet->len}, packet)) > 0;
+		i++) {
+		if (qe_link_send(link, &shard->batch, QE_CONTEXT_IP,
+			    (struct qe_bytes){fragment, len}, shard->now) != QE_OK) {
+			shard_drop(shard, QE_DROP_QUEUE_FULL);
+			return;
+		}
+		count_sent(shard, speer, len);
+	}
+}
+
+static void too_big(struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link,
+	struct qe_bytes bytes, bool partial)
+{
+	struct qe_packet packet;
+
+	if (qe_packet_parse(&packet, bytes) != QE_OK)
+		return;
+	if (packet.version == 4 && !packet.dont_fragment) {
+		send_fragments(shard, speer, link, (uint8_t *)bytes.data, &packet, partial);
+		return;
+	}
+	shard_drop(shard, QE_DROP_TOO_BIG);
+	answer(shard, QE_ICMP_PACKET_TOO_BIG, qe_link_path_mtu(link), bytes, &packet);
+}
+
+static enum outcome send_current(struct qe_shard *shard, struct shard_peer *speer,
+	struct qe_link *link, struct shard_packet *packet)
+{
+	bool partial = packet->segmenter.partial;
+	enum qe_error error = qe_link_send(link, &shard->batch,
+		partial ? QE_CONTEXT_IP_PARTIAL : QE_CONTEXT_IP, packet->current, shard->now);
+
+	if (error == QE_ERR_TOO_BIG)
+		too_big(shard, speer, link, packet->current, partial);
+	else if (error != QE_OK)
+		return link_trouble(shard, speer, link, error);
+	else
+		count_sent(shard, speer, packet->current.len);
+	packet->current = (struct qe_bytes){};
+	return SENT;
+}
+
+/* ---- one packet or super-packet ---- */
+
+/* TCP is cut to what fits the path. Everything else keeps its boundaries, and what is too big is
+ * found to be so when it is sent. */
+static bool start(struct qe_link *link, struct shard_packet *packet)
+{
+	enum qe_error error = qe_segmenter_init(&packet->segmenter, packet->data, &packet->parsed,
+		&packet->offload, qe_link_path_mtu(link));
+
+	if (error == QE_ERR_TOO_BIG)
+		error = qe_segmenter_init(&packet->segmenter, packet->data, &packet->parsed,
+			&packet->offload, SHARD_PACKET_SIZE);
+	packet->started = true;
+	return error == QE_OK;
+}
+
+static enum outcome send_packet(
+	struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
+{
+	struct qe_link *link = qe_peer_link(speer->peer, shard->now);
+
+	if (link == nullptr) {
+		set_blocked(shard, speer, false);
+		qe_peer_want(speer->peer, shard->now);
+		shard_set_peer_timer(shard, speer, qe_peer_deadline(speer->peer));
+		return WAIT;
+	}
+	shard_mark_dirty(shard, qe_link_owner(link));
+	if (!packet->started && !start(link, packet)) {
+		shard_drop(shard, QE_DROP_TUN_MALFORMED);
+		return SENT;
+	}
+	while (packet->current.len > 0 || qe_segmenter_next(&packet->segmenter, &packet->current))
+		if (send_current(shard, speer, link, packet) == WAIT)
+			return WAIT;
+	return SENT;
+}
+
+void egress_drain(struct qe_shard *shard, struct shard_peer *speer)
+{
+	while (!qe_list_empty(&speer->queue)) {
+		if (send_packet(shard, speer, first_packet(speer)) == WAIT)
+			return;
+		take_first(shard, speer);
+	}
+}
+
+static bool crosses_overlay(const struct qe_packet *packet)
+{
+	return !qe_addr_is_multicast(&packet->destination) &&
+	       !qe_addr_is_link_local(&packet->destination) &&
+	       !qe_addr_is_unspecified(&packet->source);
+}
+
+static struct shard_peer *route_packet(struct qe_shard *shard, struct shard_packet *packet)
+{
+	const struct qe_route *route;
+
+	if (qe_packet_parse(&packet->parsed, (struct qe_bytes){packet->data, packet->len}) !=
+		QE_OK) {
+		shard_drop(shard, QE_DROP_TUN_MALFORMED);
+		return nullptr;
+	}
+	if (!crosses_overlay(&packet->parsed)) {
+		shard_drop(shard, QE_DROP_NOT_UNICAST);
+		return nullptr;
+	}
+	route = qe_route_lookup(shard->node->routes, &packet->parsed.destination);
+	if (route == nullptr || route->next_hop != QE_NEXT_HOP_NODE) {
+		shard_drop(shard, QE_DROP_NO_ROUTE);
+		answer(shard, QE_ICMP_NO_ROUTE, 0, (struct qe_bytes){packet->data, packet->len},
+			&packet->parsed);
+		return nullptr;
+	}
+	return &shard->peers[route->peer];
+}
+
+void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *offload)
+{
+	struct shard_packet *packet = shard->reading;
+	struct shard_peer *speer;
+
+	shard->reading = nullptr;
+	qe_list_init(&packet->place);
+	packet->offload = *offload;
+	packet->len = len;
+	packet->arrived = shard->now;
+	packet->started = false;
+	packet->current = (struct qe_bytes){};
+	speer = route_packet(shard, packet);
+	if (speer == nullptr) {
+		free_packet(shard, packet);
+		return;
+	}
+	qe_packet_clamp_mss(
+		packet->data, &packet->parsed, packet->offload.needs_csum, shard->node->mtu);
+	if (!qe_list_empty(&speer->queue) || send_packet(shard, speer, packet) == WAIT)
+		enqueue(shard, speer, packet);
+	else
+		free_packet(shard, packet);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * From a link to the TUN: the context byte, the packet, whether its source is the peer's to use,
+ * whether its destination is ours to deliver, then the coalescer. The two lookups are remembered
+ * per peer for the last pair of addresses that passed; the routing table never changes under it.
+ */
+#include "net/checksum.h"
+#include "node/shard.h"
+
+static bool source_is_peers(
+	const struct qe_shard *shard, const struct shard_peer *speer, const struct qe_addr *source)
+{
+	const struct qe_route *route = qe_route_lookup(shard->node->routes, source);
+
+	return route != nullptr && route->next_hop == QE_NEXT_HOP_NODE &&
+	       route->peer == qe_peer_index(speer->peer);
+}
+
+static bool destination_is_local(const struct qe_shard *shard, const struct qe_addr *destination)
+{
+	const struct qe_route *route = qe_route_lookup(shard->node->routes, destination);
+
+	return route != nullptr && route->next_hop == QE_NEXT_HOP_LOCAL;
+}
+
+static bool addresses_pass(
+	struct qe_shard *shard, struct shard_peer *speer, const struct qe_packet *packet)
+{
+	if (qe_addr_equal(&packet->source, &speer->checked_source) &&
+		qe_addr_equal(&packet->destination, &speer->checked_destination))
+		return true;
+	if (!source_is_peers(shard, speer, &packet->source)) {
+		shard_drop(shard, QE_DROP_SOURCE);
+		return false;
+	}
+	if (!destination_is_local(shard, &packet->destination)) {
+		shard_drop(shard, QE_DROP_NOT_LOCAL);
+		return false;
+	}
+	speer->checked_source = packet->source;
+	speer->checked_destination = packet->destination;
+	return true;
+}
+
+static bool may_be_partial(const struct qe_packet *packet)
+{
+	return (packet->protocol == QE_IP_TCP || packet->protocol == QE_IP_UDP) &&
+	       !packet->fragment;
+}
+
+void ingress_datagram(struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram)
+{
+	struct shard_peer *speer = slink->peer;
+	struct qe_packet packet;
+
+	if (datagram.len == 0) {
+		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
+		return;
+	}
+	uint8_t context = datagram.data[0];
+	struct qe_bytes bytes = {datagram.data + 1, datagram.len - 1};
+
+	if (context != QE_CONTEXT_IP && context != QE_CONTEXT_IP_PARTIAL) {
+		shard_drop(shard, QE_DROP_DATAGRAM_CONTEXT);
+		return;
+	}
+	bool partial = context == QE_CONTEXT_IP_PARTIAL;
+
+	if (qe_packet_parse(&packet, bytes) != QE_OK || (partial && !may_be_partial(&packet))) {
+		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
+		return;
+	}
+	if (!addresses_pass(shard, speer, &packet))
+		return;
+	speer->rx_packets++;
+	speer->rx_bytes += bytes.len;
+	speer->last_rx = shard->now;
+	shard->counters.rx_packets++;
+	shard->counters.rx_bytes += bytes.len;
+	qe_coalescer_add(shard->coalescer, bytes, &packet, partial);
+}
+
+void ingress_write(void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len)
+{
+	struct qe_shard *shard = ctx;
+
+	shard->sink.tun_write(shard->sink.ctx, offload, data, len);
+}

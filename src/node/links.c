@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * Links of a shard: which packet belongs to which, first packets, birth and death. A link dies only
+ * here and never inside one of its own callbacks; what a callback finds to be over is marked
+ * doomed, and closed when the callback has returned.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "node/shard.h"
+#include "quic/accept.h"
+
+constexpr size_t HANDSHAKES_FREE =
+	32; /* under way at a time, without the address being validated */
+constexpr size_t HANDSHAKES_MAX = 1024;
+constexpr unsigned RESETS_PER_SECOND = 100;
+
+void shard_mark_dirty(struct qe_shard *shard, struct shard_link *slink)
+{
+	if (qe_list_empty(&slink->dirty))
+		qe_list_append(&shard->dirty, &slink->dirty);
+}
+
+/* ---- birth and death ---- */
+
+/* Before the link itself, so that its callbacks find their owner. */
+static struct shard_link *new_slink(struct qe_shard *shard)
+{
+	struct shard_link *slink = calloc(1, sizeof(*slink));
+
+	if (slink == nullptr)
+		return nullptr;
+	if (qe_heap_reserve(&shard->link_timers, shard->n_links + 1) != QE_OK) {
+		free(slink);
+		return nullptr;
+	}
+	qe_list_init(&slink->place);
+	qe_list_init(&slink->dirty);
+	qe_list_append(&shard->links, &slink->place);
+	shard->n_links++;
+	return slink;
+}
+
+static void settle_handshake(struct qe_shard *shard, struct shard_link *slink)
+{
+	shard->n_handshaking -= slink->handshaking;
+	slink->handshaking = false;
+}
+
+void shard_link_free(struct qe_shard *shard, struct shard_link *slink)
+{
+	settle_handshake(shard, slink);
+	qe_heap_remove(&shard->link_timers, &slink->timer);
+	qe_list_remove(&slink->dirty);
+	qe_list_remove(&slink->place);
+	shard->n_links--;
+	qe_link_free(slink->link);
+	free(slink);
+}
+
+void shard_link_close(struct qe_shard *shard, struct shard_link *slink)
+{
+	qe_link_close(slink->link, &shard->batch, QE_CLOSE_NONE, shard->now);
+	shard_link_free(shard, slink);
+}
+
+void shard_link_failed(struct qe_shard *shard, struct shard_link *slink, enum qe_error error)
+{
+	if (!qe_link_is_established(slink->link)) {
+		shard->counters.handshake_failures++;
+		shard_drop(shard, QE_DROP_HANDSHAKE_FAILED);
+	}
+	if (error != QE_ERR_CLOSED)
+		qe_link_close(slink->link, &shard->batch,
+			error == QE_ERR_PROTOCOL ? QE_CLOSE_CONTROL : QE_CLOSE_INTERNAL,
+			shard->now);
+	if (slink->peer != nullptr) {
+		qe_peer_link_lost(
+			slink->peer->peer, slink->link, qe_link_reason(slink->link), shard->now);
+		shard_set_peer_timer(shard, slink->peer, shard->now);
+	}
+	shard_link_free(shard, slink);
+}
+
+/* ---- what a link reports ---- */
+
+static void report_stranger(
+	struct qe_shard *shard, const struct qe_link *link, const struct qe_node_id *id)
+{
+	shard_drop(shard, QE_DROP_STRANGER);
+	if (shard->last_stranger != 0 &&
+		qe_time_since(shard->last_stranger, shard->now) < QE_SECOND)
+		return;
+	shard->last_stranger = shard->now;
+	shard->sink.event(shard->sink.ctx, &(struct qe_event){.type = QE_EVENT_STRANGER,
+						   .time = shard->now,
+						   .peer = SIZE_MAX,
+						   .id = *id,
+						   .path = *qe_link_path(link)});
+}
+
+static bool on_authorize(void *ctx, struct qe_link *link, const struct qe_node_id *id)
+{
+	struct qe_shard *shard = ctx;
+	struct shard_link *slink = qe_link_owner(link);
+	size_t index = node_find_peer(shard->node, id);
+
+	if (index == SIZE_MAX) {
+		report_stranger(shard, link, id);
+		return false;
+	}
+	if (slink->peer == nullptr) {
+		if (!qe_peer_has_room(shard->peers[index].peer))
+			return false;
+		slink->peer = &shard->peers[index];
+	}
+	return true;
+}
+
+/* Connection IDs are registered while the link is being made, when it has no owner yet. */
+static bool on_add_cid(void *ctx, struct qe_link *link, struct qe_bytes cid)
+{
+	struct qe_shard *shard = ctx;
+
+	return qe_map_put(&shard->cids, qe_cid_map_key(cid), link) == QE_OK;
+}
+
+static void on_remove_cid(void *ctx, struct qe_link *, struct qe_bytes cid)
+{
+	struct qe_shard *shard = ctx;
+
+	qe_map_remove(&shard->cids, qe_cid_map_key(cid));
+}
+
+static void on_established(void *ctx, struct qe_link *link)
+{
+	struct qe_shard *shard = ctx;
+	struct shard_link *slink = qe_link_owner(link);
+
+	settle_handshake(shard, slink);
+	shard->counters.handshakes++;
+	if (!qe_peer_link_up(slink->peer->peer, link, shard->now))
+		slink->doomed = true;
+	shard_set_peer_timer(shard, slink->peer, shard->now);
+}
+
+static void on_datagram(void *ctx, struct qe_link *link, struct qe_bytes datagram)
+{
+	ingress_datagram(ctx, qe_link_owner(link), datagram);
+}
+
+static bool on_control(void *ctx, struct qe_link *link, struct qe_bytes message)
+{
+	struct qe_shard *shard = ctx;
+	struct shard_link *slink = qe_link_owner(link);
+
+	if (!qe_peer_control(slink->peer->peer, link, message, shard->now)) {
+		shard_drop(shard, QE_DROP_CONTROL_MALFORMED);
+		return false;
+	}
+	shard_set_peer_timer(shard, slink->peer, qe_peer_deadline(slink->peer->peer));
+	return true;
+}
+
+static void on_moved(void *, struct qe_link *link)
+{
+	struct shard_link *slink = qe_link_owner(link);
+
+	qe_peer_link_moved(slink->peer->peer, link);
+}
+
+const struct qe_link_ops shard_link_ops = {
+	.authorize = on_authorize,
+	.add_cid = on_add_cid,
+	.remove_cid = on_remove_cid,
+	.established = on_established,
+	.datagram = on_datagram,
+	.control = on_control,
+	.moved = on_moved,
+};
+
+/* ---- what a peer asks for ---- */
+
+static struct qe_link *on_dial(void *ctx, struct qe_peer *peer, const struct qe_endpoint *remote)
+{
+	struct qe_shard *shard = ctx;
+	struct shard_peer *speer = &shard->peers[qe_peer_index(peer)];
+	const struct qe_node_id *id = &shard->node->peers[qe_peer_index(peer)].id;
+	struct qe_path path = {.remote = *remote};
+	struct shard_link *slink = new_slink(shard);
+
+	if (slink == nullptr)
+		return nullptr;
+	if (qe_link_dial(&slink->link, &shard->context, id, &path, shard->now) != QE_OK) {
+		shard_link_free(shard, slink);
+		return nullptr;
+	}
+	slink->peer = speer;
+	qe_link_set_owner(slink->link, slink);
+	shard_mark_dirty(shard, slink);
+	return slink->link;
+}
+
+static void on_close(void *ctx, struct qe_link *link)
+{
+	shard_link_close(ctx, qe_link_owner(link));
+}
+
+static void on_wake(void *ctx, struct qe_link *link)
+{
+	shard_mark_dirty(ctx, qe_link_owner(link));
+}
+
+/* What waits is sent at the end of qe_shard_run. */
+static void on_switched(void *ctx, struct qe_peer *peer)
+{
+	struct qe_shard *shard = ctx;
+
+	shard_set_peer_timer(shard, &shard->peers[qe_peer_index(peer)], shard->now);
+}
+
+static void on_event(void *ctx, struct qe_peer *peer, const struct qe_event *event)
+{
+	struct qe_shard *shard = ctx;
+	struct qe_event full = *event;
+
+	full.time = shard->now;
+	full.peer = qe_peer_index(peer);
+	full.id = shard->node->peers[full.peer].id;
+	shard->sink.event(shard->sink.ctx, &full);
+}
+
+const struct qe_peer_ops shard_peer_ops = {
+	.dial = on_dial,
+	.close = on_close,
+	.wake = on_wake,
+	.switched = on_switched,
+	.event = on_event,
+};
+
+/* ---- packets ---- */
+
+static void give_to_link(struct qe_shard *shard, struct shard_link *slink,
+	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
+{
+	enum qe_error error = qe_link_input(slink->link, path, ecn, packet, shard->now);
+
+	if (error != QE_OK)
+		shard_link_failed(shard, slink, error);
+	else if (slink->doomed)
+		shard_link_close(shard, slink);
+	else
+		shard_mark_dirty(shard, slink);
+}
+
+static void accept_first(struct qe_shard *shard, const struct qe_first_packet *first,
+	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
+{
+	struct shard_link *slink = new_slink(shard);
+
+	if (slink == nullptr ||
+		qe_link_accept(&slink->link, &shard->context, first, path, shard->now) != QE_OK) {
+		shard_drop(shard, QE_DROP_NO_MEMORY);
+		if (slink != nullptr)
+			shard_link_free(shard, slink);
+		return;
+	}
+	qe_link_set_owner(slink->link, slink);
+	slink->handshaking = true;
+	shard->n_handshaking++;
+	give_to_link(shard, slink, path, ecn, packet);
+}
+
+static void first_packet(
+	struct qe_shard *shard, const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
+{
+	struct qe_first_packet first;
+
+	if (shard->n_handshaking >= HANDSHAKES_MAX) {
+		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
+		return;
+	}
+	switch (qe_first_packet_check(&first, &shard->context, &shard->batch, path, packet,
+		shard->n_handshaking >= HANDSHAKES_FREE, shard->now)) {
+	case QE_FIRST_ACCEPT:
+		accept_first(shard, &first, path, ecn, packet);
+		break;
+	case QE_FIRST_RETRY:
+		shard->counters.retries++;
+		break;
+	case QE_FIRST_NO_KNOCK:
+		shard_drop(shard, QE_DROP_NO_KNOCK);
+		break;
+	case QE_FIRST_MALFORMED:
+		shard_drop(shard, QE_DROP_UDP_MALFORMED);
+		break;
+	}
+}
+
+/* Few are enough to tell a peer that its link is gone, and a flood of old packets gets no flood. */
+static bool may_reset(struct qe_shard *shard)
+{
+	if (qe_time_since(shard->resets_since, shard->now) >= QE_SECOND) {
+		shard->resets_since = shard->now;
+		shard->resets = 0;
+	}
+	return shard->resets < RESETS_PER_SECOND;
+}
+
+static void unknown_connection(
+	struct qe_shard *shard, const struct qe_path *path, struct qe_bytes packet)
+{
+	shard_drop(shard, QE_DROP_UNKNOWN_CONNECTION);
+	if (may_reset(shard) && qe_stateless_reset(&shard->context, &shard->batch, path, packet)) {
+		shard->resets++;
+		shard->counters.stateless_resets++;
+	}
+}
+
+void shard_datagram_input(
+	struct qe_shard *shard, const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
+{
+	struct qe_bytes dcid;
+	enum qe_packet_kind kind = qe_packet_classify(packet, &dcid);
+
+	shard->counters.rx_datagrams++;
+	if (kind == QE_PACKET_MALFORMED) {
+		shard_drop(shard, QE_DROP_UDP_MALFORMED);
+		return;
+	}
+	struct qe_link *link = qe_map_get(&shard->cids, qe_cid_map_key(dcid));
+
+	if (link != nullptr)
+		give_to_link(shard, qe_link_owner(link), path, ecn, packet);
+	else if (kind == QE_PACKET_LONG)
+		first_packet(shard, path, ecn, packet);
+	else
+		unknown_connection(shard, path, packet);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * What the files of a shard share: its life and timers (shard.c), links and first packets
+ * (links.c), TUN to link (egress.c), link to TUN (ingress.c).
+ */
+#pragma once
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/pool.h"
+#include "net/coalesce.h"
+#include "net/segment.h"
+#include "node/node.h"
+#include "peer/peer.h"
+
+constexpr size_t SHARD_PACKET_SIZE = 65536;
+
+/* A packet or super-packet from the TUN, until the last of it has been sent. */
+struct shard_packet {
+	struct qe_list place; /* in the peer's queue */
+	struct qe_offload offload;
+	struct qe_packet parsed;
+	struct qe_segmenter segmenter;
+	struct qe_bytes current; /* the segment to be sent next; empty: ask the segmenter */
+	bool started;
+	size_t len;
+	qe_time arrived;
+	alignas(64) uint8_t data[SHARD_PACKET_SIZE];
+};
+
+struct shard_peer {
+	struct qe_peer *peer;
+	struct qe_timer timer;
+	struct qe_list queue;   /* struct shard_packet, oldest first */
+	struct qe_list waiting; /* in shard->waiting while the queue is not empty */
+	size_t queued_packets, queued_bytes;
+	bool blocked; /* by congestion: there is a link, but its window is full */
+	struct qe_addr checked_source,
+		checked_destination; /* the last pair that passed the checks */
+	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
+	qe_time last_rx;
+};
+
+struct shard_link {
+	struct qe_link *link;
+	struct shard_peer *peer; /* nullptr until the peer has shown who it is */
+	struct qe_timer timer;
+	struct qe_list place; /* in shard->links */
+	struct qe_list
+		dirty; /* in shard->dirty: something to write, or a deadline that may have moved */
+	bool handshaking; /* accepted and not yet established */
+	bool doomed;      /* to be closed once the callback is over */
+};
+
+struct qe_shard {
+	struct qe_node *node;
+	struct qe_sink sink;
+	qe_time now; /* of the call under way */
+	struct qe_crypto *crypto;
+	struct qe_link_context context;
+	struct qe_batch batch;
+	struct qe_coalescer *coalescer;
+	struct qe_pool *packets;
+	struct shard_packet *reading; /* given out by qe_shard_tun_buffer */
+	struct shard_peer *peers;
+	struct qe_map cids; /* connection ID to struct shard_link */
+	struct qe_heap link_timers, peer_timers;
+	struct qe_list links, dirty, waiting;
+	size_t n_links, n_handshaking, n_blocked;
+	qe_time last_tun_input, last_stranger, resets_since;
+	unsigned resets;
+	struct qe_shard_counters counters;
+};
+
+static inline void shard_drop(struct qe_shard *shard, enum qe_drop reason)
+{
+	shard->counters.drops[reason]++;
+}
+
+/* Run the peer no later than this. Cannot fail: the room was reserved. */
+void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_time at);
+
+/* ---- links.c ---- */
+
+extern const struct qe_link_ops shard_link_ops;
+extern const struct qe_peer_ops shard_peer_ops;
+void shard_mark_dirty(struct qe_shard *shard, struct shard_link *slink);
+/* The link has failed or was closed by the peer: report, close, free. */
+void shard_link_failed(struct qe_shard *shard, struct shard_link *slink, enum qe_error error);
+/* Close in order and free; reports nothing. */
+void shard_link_close(struct qe_shard *shard, struct shard_link *slink);
+void shard_link_free(struct qe_shard *shard, struct shard_link *slink);
+void shard_datagram_input(
+	struct qe_shard *shard, const struct qe_path *path, uint8_t ecn, struct qe_bytes packet);
+
+/* ---- egress.c ---- */
+
+/* The packet in shard->reading, of len bytes. */
+void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *offload);
+/* Send what waits for this peer, as far as it goes. */
+void egress_drain(struct qe_shard *shard, struct shard_peer *speer);
+/* Drop what has waited too long for a link; returns when the rest will have. */
+qe_time egress_expire(struct qe_shard *shard, struct shard_peer *speer);
+void egress_discard(struct qe_shard *shard, struct shard_peer *speer);
+
+/* ---- ingress.c ---- */
+
+void ingress_datagram(struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram);
+/* For the coalescer. */
+void ingress_write(void *shard, const struct qe_offload *offload, const uint8_t *data, size_t len);
