@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * cli - the program.
+ *
+ * One table of commands gives each its operands, options, examples and the function that runs it;
+ * reading the command line and writing help (args.c) follow the table, so that no command does
+ * either itself. `start` becomes the daemon; the others that concern a running node ask its daemon
+ * over the control socket and show the answer, as a text for people or, with --json, as it came.
+ *
+ * Invariants: only this folder prints. Answers go to standard output, errors to standard error
+ * (with
+ * --json to standard output, as JSON). The exit code is one of enum qe_exit.
+ */
+#include <string.h>
+
+#include "cli/output.h"
+
+static const struct qe_command commands[] = {
+	{
+		.name = "keygen",
+		.summary = "Make this node's key.",
+		.description =
+			"Prints the NodeId, which others put into their configuration, and the "
+			"overlay\n"
+			"address that follows from it. A key that is there is never overwritten.",
+		.options = {{"type", 't', "TYPE", "ed25519 (the default) or ml-dsa-65."},
+			{"out", 'o', "PATH", "Where to write the key (default: node.key_file)."}},
+		.examples = {"quicether keygen",
+			"quicether keygen --type ml-dsa-65 --out ./node.key"},
+		.run = qe_command_keygen,
+	},
+	{
+		.name = "id",
+		.operands = "[PATH]",
+		.n_max = 1,
+		.summary = "Show the NodeId and the overlay address of a key.",
+		.description = "PATH is a key file (default: node.key_file).",
+		.examples = {"quicether id", "quicether id --json ./node.key"},
+		.run = qe_command_id,
+	},
+	{
+		.name = "start",
+		.summary = "Start the node.",
+		.description = "Runs until it is stopped. A machine without a key gets one. "
+			       "Stopping leaves the\n"
+			       "host as it was: interface, addresses and routes are gone.",
+		.takes_config = true,
+		.takes_socket = true,
+		.options = {{"daemon", 'd', nullptr,
+			"Go to the background once the node is up, or say why it is not."}},
+		.examples = {"quicether start --daemon",
+			"quicether start --peer oz2mrw5ugm4ttcsqcdlwk3ocehjqzjcp@192.0.2.7",
+			"quicether start --tun-addr 100.64.0.1 --advertise-subnet 192.168.1.0/24"},
+		.run = qe_command_start,
+	},
+	{
+		.name = "stop",
+		.summary = "Stop the node, and wait until it has ended.",
+		.takes_socket = true,
+		.examples = {"quicether stop"},
+		.run = qe_command_stop,
+	},
+	{
+		.name = "status",
+		.summary = "Show how the node is.",
+		.takes_socket = true,
+		.examples = {"quicether status", "quicether status --json | jq .peers"},
+		.run = qe_command_status,
+	},
+	{
+		.name = "peers",
+		.summary = "Show the peers and their links.",
+		.takes_socket = true,
+		.examples = {"quicether peers"},
+		.run = qe_command_peers,
+	},
+	{
+		.name = "routes",
+		.summary = "Show which prefix belongs to which node.",
+		.takes_socket = true,
+		.examples = {"quicether routes"},
+		.run = qe_command_routes,
+	},
+	{
+		.name = "ping",
+		.operands = "PEER",
+		.n_min = 1,
+		.n_max = 1,
+		.summary = "Measure the round trip to a peer.",
+		.description = "PEER is a name, a NodeId or the beginning of one. The question "
+			       "goes over the\n"
+			       "control stream of the link, which is made first if there is none.",
+		.takes_socket = true,
+		.options = {{"count", 'c', "COUNT", "How many times (default 4)."},
+			{"interval", 'i', "SECONDS", "The pause between two (default 1)."}},
+		.examples = {"quicether ping gateway", "quicether ping -c 10 -i 0.2 oz2mrw"},
+		.run = qe_command_ping,
+	},
+	{
+		.name = "config show",
+		.summary = "Show the effective configuration and where each value came from.",
+		.takes_config = true,
+		.examples = {"quicether config show", "quicether config show --listen :9000"},
+		.run = qe_command_config_show,
+	},
+	{
+		.name = "config validate",
+		.summary = "Check the configuration.",
+		.description = "Prints every error with file, line, column and key.",
+		.takes_config = true,
+		.examples = {"quicether config validate --config ./config.toml"},
+		.run = qe_command_config_validate,
+	},
+	{
+		.name = "version",
+		.summary = "Show the versions of this program and its libraries.",
+		.examples = {"quicether version"},
+		.run = qe_command_version,
+	},
+};
+
+#define N_COMMANDS (sizeof commands / sizeof *commands)
+
+/* How many arguments the command's name takes, if they begin with it; otherwise 0. */
+static size_t match(const struct qe_command *command, char *const *arguments)
+{
+	const char *space = strchr(command->name, ' ');
+	size_t first = space ? (size_t)(space - command->name) : strlen(command->name);
+
+	if (!arguments[0] || strlen(arguments[0]) != first ||
+		strncmp(arguments[0], command->name, first) != 0)
+		return 0;
+	if (!space)
+		return 1;
+	return arguments[1] && strcmp(arguments[1], space + 1) == 0 ? 2 : 0;
+}
+
+static enum qe_exit fail_unknown(char *const *arguments)
+{
+	const char *words[N_COMMANDS];
+
+	if (strcmp(arguments[0], "config") == 0) {
+		fprintf(stderr, "quicether: expected config show or config validate\n");
+		return QE_EXIT_USAGE;
+	}
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		words[i] = commands[i].name;
+	const char *nearest = qe_text_nearest(arguments[0], words, N_COMMANDS);
+	fprintf(stderr, "quicether: there is no command %s%s%s\nTry: quicether --help\n",
+		arguments[0], nearest ? "; did you mean " : "", nearest ? nearest : "");
+	return QE_EXIT_USAGE;
+}
+
+static enum qe_exit run(const struct qe_command *command, char *const *arguments)
+{
+	static struct qe_args args;
+	char problem[512];
+	struct qe_text text = qe_text_init(problem, sizeof problem);
+
+	enum qe_error error = qe_args_parse(&args, command, arguments, &text);
+	if (qe_args_get(&args, "help")) {
+		qe_help_command(stdout, command);
+		return QE_EXIT_OK;
+	}
+	if (error == QE_OK)
+		return command->run(&args);
+	qe_fail(&args, QE_EXIT_USAGE, "%s", problem);
+	if (!qe_args_get(&args, "json"))
+		fprintf(stderr, "Try: quicether %s --help\n", command->name);
+	return QE_EXIT_USAGE;
+}
+
+static bool asks_for_help(const char *argument)
+{
+	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0 ||
+	       strcmp(argument, "help") == 0;
+}
+
+static enum qe_exit dispatch(char *const *arguments)
+{
+	if (!arguments[0]) {
+		qe_help_overview(stderr, commands, N_COMMANDS);
+		return QE_EXIT_USAGE;
+	}
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		size_t n = match(&commands[i], arguments);
+		if (n)
+			return run(&commands[i], arguments + n);
+	}
+	if (!asks_for_help(arguments[0]))
+		return fail_unknown(arguments);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (match(&commands[i], arguments + 1)) {
+			qe_help_command(stdout, &commands[i]);
+			return QE_EXIT_OK;
+		}
+	qe_help_overview(stdout, commands, N_COMMANDS);
+	return QE_EXIT_OK;
+}
+
+int main([[maybe_unused]] int argc, char **argv)
+{
+	enum qe_exit code = dispatch(argv + (argv[0] ? 1 : 0));
+
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "quicether: the output could not be written\n");
+		return code ? code : QE_EXIT_ERROR;
+	}
+	return code;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include "cli/settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_args *args)
+{
+	static struct qe_diagnostics diagnostics;
+	const struct qe_config_inputs inputs = {
+		.file = qe_args_get(args, "config"),
+		.environment = environ,
+		.flags = args->flags,
+		.n_flags = args->n_flags,
+		.socket_path = qe_args_socket(args),
+	};
+
+	diagnostics = (struct qe_diagnostics){};
+	enum qe_error error = qe_config_load(ret_config, &inputs, &diagnostics);
+	if (error == QE_OK)
+		return QE_EXIT_OK;
+	if (diagnostics.n)
+		return qe_fail_diagnostics(args, qe_exit_of(error), &diagnostics);
+	return qe_fail(args, QE_EXIT_ERROR, "%s", qe_error_text(error));
+}
+
+enum qe_exit qe_settings_key_file(char **ret_path, const struct qe_args *args)
+{
+	struct qe_config *config;
+	enum qe_exit code = qe_settings_load(&config, args);
+
+	if (code != QE_EXIT_OK)
+		return code;
+	*ret_path = strdup(config->node.key_file);
+	qe_config_free(config);
+	return *ret_path ? QE_EXIT_OK : qe_fail(args, QE_EXIT_ERROR, "%s", strerror(ENOMEM));
+}
+
+/* The folders above path, those that are missing, for nobody but the owner. */
+static enum qe_error make_folders(const char *path)
+{
+	char folder[4096];
+
+	if (strlen(path) >= sizeof folder)
+		return -ENAMETOOLONG;
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		size_t len = (size_t)(slash - path);
+		memcpy(folder, path, len);
+		folder[len] = '\0';
+		if (mkdir(folder, 0700) != 0 && errno != EEXIST && access(folder, F_OK) != 0)
+			return qe_error_errno();
+	}
+	return QE_OK;
+}
+
+enum qe_exit qe_settings_make_key(struct qe_key **ret_key, const struct qe_args *args,
+	enum qe_key_type type, const char *path)
+{
+	struct qe_key *key;
+	enum qe_error error = qe_key_generate(&key, type);
+
+	if (error != QE_OK)
+		return qe_fail(args, QE_EXIT_ERROR, "no key can be made: %s", qe_error_text(error));
+	error = make_folders(path);
+	if (error == QE_OK)
+		error = qe_key_save(key, path);
+	if (error == QE_OK) {
+		*ret_key = key;
+		return QE_EXIT_OK;
+	}
+	qe_key_free(key);
+	if (error == -EEXIST)
+		return qe_fail(args, QE_EXIT_ERROR,
+			"%s is there already and is not overwritten; "
+			"remove it first if this node is to become another one",
+			path);
+	return qe_fail(
+		args, qe_exit_of(error), "%s cannot be written: %s", path, qe_error_text(error));
+}
+
+enum qe_exit qe_settings_load_key(
+	struct qe_key **ret_key, const struct qe_args *args, const char *path)
+{
+	enum qe_error error = qe_key_load(ret_key, path);
+
+	if (error == QE_OK)
+		return QE_EXIT_OK;
+	if (error == -ENOENT)
+		return qe_fail(args, QE_EXIT_ERROR,
+			"there is no key in %s; make one with: quicether keygen", path);
+	if (error == QE_ERR_KEY_EXPOSED)
+		return qe_fail(args, QE_EXIT_ERROR,
+			"%s: %s; mend it with: chmod 600 %s, and a new key if somebody may have "
+			"read it",
+			path, qe_error_text(error), path);
+	return qe_fail(
+		args, qe_exit_of(error), "%s cannot be used: %s", path, qe_error_text(error));
+}

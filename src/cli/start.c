@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* start and stop. */
+#include <errno.h>
+#include <time.h>
+
+#include "cli/settings.h"
+#include "crypto/key.h"
+#include "daemon/daemon.h"
+#include "rpc/client.h"
+
+#define STOP_TRIES 200
+#define STOP_PAUSE_MS 50
+
+/* A fresh machine has no key yet: it gets one, and its owner is told the NodeId to give to others.
+ */
+static enum qe_exit load_or_make_key(
+	struct qe_key **ret_key, const struct qe_args *args, const char *path)
+{
+	char id[QE_NODE_ID_TEXT_SIZE];
+	enum qe_error error = qe_key_load(ret_key, path);
+
+	if (error == QE_OK)
+		return QE_EXIT_OK;
+	if (error != -ENOENT)
+		return qe_settings_load_key(ret_key, args, path);
+	enum qe_exit code = qe_settings_make_key(ret_key, args, QE_KEY_ED25519, path);
+	if (code == QE_EXIT_OK) {
+		qe_node_id_format(id, qe_key_get_id(*ret_key));
+		fprintf(stderr, "Made a new key, %s. This node's NodeId is %s\n", path, id);
+	}
+	return code;
+}
+
+static enum qe_exit check_and_run(
+	const struct qe_args *args, const struct qe_config *config, struct qe_key *key)
+{
+	static struct qe_diagnostics diagnostics;
+
+	if (qe_config_check_identity(config, qe_key_get_id(key), &diagnostics) != QE_OK)
+		return qe_fail_diagnostics(args, QE_EXIT_ERROR, &diagnostics);
+	return (enum qe_exit)qe_daemon_run(config, key, qe_args_get(args, "daemon"));
+}
+
+enum qe_exit qe_command_start(const struct qe_args *args)
+{
+	struct qe_config *config;
+	struct qe_key *key;
+	enum qe_exit code = qe_settings_load(&config, args);
+
+	if (code != QE_EXIT_OK)
+		return code;
+	code = load_or_make_key(&key, args, config->node.key_file);
+	if (code == QE_EXIT_OK) {
+		code = check_and_run(args, config, key);
+		qe_key_free(key);
+	}
+	qe_config_free(config);
+	return code;
+}
+
+/* Until nobody answers any more: then the host is as it was. */
+static bool wait_for_end(const struct qe_args *args)
+{
+	const struct timespec pause = {.tv_nsec = STOP_PAUSE_MS * 1000000L};
+
+	for (unsigned i = 0; i < STOP_TRIES; i++) {
+		struct qe_rpc_error why;
+		json_t *result;
+		int error = qe_rpc_call(qe_args_socket(args), "status", nullptr, &result, &why);
+		if (error == -ECONNREFUSED)
+			return true;
+		if (error == QE_OK)
+			json_decref(result);
+		nanosleep(&pause, nullptr);
+	}
+	return false;
+}
+
+enum qe_exit qe_command_stop(const struct qe_args *args)
+{
+	json_t *result;
+	enum qe_exit code = qe_call_raw(args, "stop", nullptr, &result);
+
+	if (code != QE_EXIT_OK)
+		return code;
+	json_decref(result);
+	if (!wait_for_end(args))
+		return qe_fail(args, QE_EXIT_ERROR, "the daemon was told to stop, but still runs");
+	if (qe_args_get(args, "json"))
+		return qe_print_json(json_pack("{s:b}", "stopped", 1));
+	printf("Stopped.\n");
+	return QE_EXIT_OK;
+}

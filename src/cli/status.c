@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* status, peers and routes: what the daemon answers, for people. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/output.h"
+
+#define TEXT_SIZE 512
+#define ID_SHOWN 12 /* characters of a NodeId in a table: enough to name it by */
+
+/* ---- status ---- */
+
+static void show_summary(json_t *status)
+{
+	char uptime[64];
+	struct qe_text text = qe_text_init(uptime, sizeof uptime);
+
+	qe_add_duration(&text, qe_get_uint(status, "uptime_secs"));
+	printf("%s is %s for %s: %" PRIu64 " of %" PRIu64 " peers connected, post-quantum %s\n\n",
+		qe_get_text(status, "node.name"), qe_get_text(status, "state"), uptime,
+		qe_get_uint(status, "peers.connected"), qe_get_uint(status, "peers.configured"),
+		qe_get_text(status, "crypto.pq"));
+}
+
+static void show_traffic(json_t *status, const char *label, const char *packets, const char *bytes)
+{
+	char amount[64];
+	struct qe_text text = qe_text_init(amount, sizeof amount);
+
+	qe_add_bytes(&text, qe_get_uint(status, bytes));
+	printf("%-11s%s in %" PRIu64 " packets\n", label, amount, qe_get_uint(status, packets));
+}
+
+/* The total, and behind it every reason that there was. */
+static void show_drops(json_t *drops)
+{
+	char reasons[TEXT_SIZE];
+	struct qe_text text = qe_text_init(reasons, sizeof reasons);
+	json_int_t total = 0;
+	const char *name;
+	json_t *count;
+
+	json_object_foreach(drops, name, count)
+	{
+		json_int_t n = json_integer_value(count);
+		if (n)
+			qe_text_addf(
+				&text, "%s%s %" JSON_INTEGER_FORMAT, total ? ", " : " (", name, n);
+		total += n;
+	}
+	printf("%-11s%" JSON_INTEGER_FORMAT " packets%s%s\n", "Dropped", total, reasons,
+		total ? ")" : "");
+}
+
+static void show_status(json_t *status)
+{
+	char addresses[TEXT_SIZE];
+	struct qe_text text = qe_text_init(addresses, sizeof addresses);
+
+	qe_add_texts(&text, qe_get(status, "tun.addresses"));
+	show_summary(status);
+	printf("%-11s%s (%s)\n", "NodeId", qe_get_text(status, "node.id"),
+		qe_get_text(status, "node.role"));
+	printf("%-11s%s\n", "Overlay", qe_get_text(status, "node.overlay"));
+	printf("%-11s%s\n", "Listens", qe_get_text(status, "listen"));
+	printf("%-11s%s, MTU %" PRIu64 ", %s\n", "Interface", qe_get_text(status, "tun.name"),
+		qe_get_uint(status, "tun.mtu"), addresses);
+	printf("%-11s%s, cipher %s, fresh keys every %" PRIu64 " s\n", "Crypto",
+		qe_get_text(status, "crypto.provider"), qe_get_text(status, "crypto.cipher"),
+		qe_get_uint(status, "rotate_secs"));
+	show_traffic(status, "Sent", "counters.tx_packets", "counters.tx_bytes");
+	show_traffic(status, "Received", "counters.rx_packets", "counters.rx_bytes");
+	show_drops(qe_get(status, "counters.drops"));
+	printf("%-11s%s\n", "Version", qe_get_text(status, "version"));
+}
+
+enum qe_exit qe_command_status(const struct qe_args *args)
+{
+	return qe_call(args, "status", nullptr, show_status);
+}
+
+/* ---- peers ---- */
+
+static void add_amount(struct qe_table *table, uint64_t bytes)
+{
+	char amount[64];
+	struct qe_text text = qe_text_init(amount, sizeof amount);
+
+	qe_add_bytes(&text, bytes);
+	qe_table_add(table, "%s", amount);
+}
+
+/* What is known of the link, or "-" where there is none. */
+static void add_link(struct qe_table *table, json_t *link)
+{
+	char rtt[64] = "-", age[64] = "-";
+	struct qe_text to_rtt = qe_text_init(rtt, sizeof rtt);
+	struct qe_text to_age = qe_text_init(age, sizeof age);
+	bool up = json_is_object(link);
+
+	if (up)
+		qe_add_ms(&to_rtt, qe_get_real(link, "rtt_ms"));
+	if (up)
+		qe_add_duration(&to_age, qe_get_uint(link, "age_secs"));
+	qe_table_add(table, "%s", qe_get_text(link, "remote"));
+	qe_table_add(table, "%s", up ? rtt : "-");
+	qe_table_add(table, "%s", qe_get_text(link, "cipher"));
+	qe_table_add(table, "%s", up ? age : "-");
+}
+
+static void add_peer(struct qe_table *table, json_t *peer)
+{
+	char addresses[TEXT_SIZE];
+	struct qe_text text = qe_text_init(addresses, sizeof addresses);
+
+	qe_add_texts(&text, qe_get(peer, "addresses"));
+	qe_table_add(table, "%s", qe_get_text(peer, "name"));
+	qe_table_add(table, "%.*s", ID_SHOWN, qe_get_text(peer, "id"));
+	qe_table_add(table, "%s", qe_get_text(peer, "state"));
+	add_link(table, qe_get(peer, "link"));
+	add_amount(table, qe_get_uint(peer, "tx_bytes"));
+	add_amount(table, qe_get_uint(peer, "rx_bytes"));
+	qe_table_add(table, "%s", addresses);
+}
+
+static void show_peers(json_t *result)
+{
+	static const char *const head[] = {"PEER", "NODEID", "STATE", "REMOTE", "RTT", "CIPHER",
+		"KEY AGE", "SENT", "RECEIVED", "ADDRESSES"};
+	struct qe_table table;
+	json_t *peers = json_object_get(result, "peers"), *peer;
+	size_t i;
+
+	if (json_array_size(peers) == 0) {
+		printf("No peers. Add [[peers]] to the configuration, or: quicether start --peer "
+		       "NODEID@HOST\n");
+		return;
+	}
+	qe_table_init(&table, head, sizeof head / sizeof *head);
+	json_array_foreach(peers, i, peer) add_peer(&table, peer);
+	qe_table_print(stdout, &table);
+	qe_table_done(&table);
+}
+
+enum qe_exit qe_command_peers(const struct qe_args *args)
+{
+	return qe_call(args, "peers", nullptr, show_peers);
+}
+
+/* ---- routes ---- */
+
+static void add_route(struct qe_table *table, json_t *route)
+{
+	bool local = strcmp(qe_get_text(route, "next_hop"), "local") == 0;
+
+	qe_table_add(table, "%s", qe_get_text(route, "prefix"));
+	qe_table_add(table, "%s", local ? "local" : qe_get_text(route, "node"));
+	qe_table_add(table, "%.*s", ID_SHOWN, qe_get_text(route, "id"));
+	qe_table_add(table, "%s", qe_get_text(route, "state"));
+	qe_table_add(table, "%s", qe_get_text(route, "source"));
+}
+
+static void show_routes(json_t *result)
+{
+	static const char *const head[] = {"PREFIX", "NEXT HOP", "NODEID", "STATE", "SOURCE"};
+	struct qe_table table;
+	size_t i;
+	json_t *route;
+
+	qe_table_init(&table, head, sizeof head / sizeof *head);
+	json_array_foreach(json_object_get(result, "routes"), i, route) add_route(&table, route);
+	qe_table_print(stdout, &table);
+	qe_table_done(&table);
+}
+
+enum qe_exit qe_command_routes(const struct qe_args *args)
+{
+	return qe_call(args, "routes", nullptr, show_routes);
+}
