@@ -159,9 +159,15 @@ void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_t
 	assert(error == QE_OK);
 }
 
+static bool tun_is_paused(const struct qe_shard *shard)
+{
+	return shard->n_blocked > 0 &&
+	       qe_time_since(shard->last_tun_input, shard->now) < TUN_PAUSE;
+}
+
 uint8_t *qe_shard_tun_buffer(struct qe_shard *shard, size_t *ret_capacity)
 {
-	if (shard->n_blocked > 0 && qe_time_since(shard->last_tun_input, shard->now) < TUN_PAUSE)
+	if (tun_is_paused(shard))
 		return nullptr;
 	if (shard->reading == nullptr)
 		shard->reading = qe_pool_take(shard->packets);
@@ -294,7 +300,7 @@ qe_time qe_shard_deadline(const struct qe_shard *shard)
 
 	if (!qe_list_empty(&shard->dirty))
 		return shard->now;
-	if (shard->n_blocked > 0)
+	if (tun_is_paused(shard))
 		at = qe_time_min(at, shard->last_tun_input + TUN_PAUSE);
 	return at;
 }
