@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-#include <threads.h>
+#include <pthread.h>
+#include <sched.h>
 
 #include "base/ring.h"
 #include "random.h"
@@ -37,35 +38,35 @@ static void ring_agrees_with_counters(void **state)
 	assert_null(qe_ring_free(nullptr));
 }
 
-static int produce(void *argument)
+static void *produce(void *argument)
 {
 	for (uint64_t i = 0; i < MESSAGES; i++) {
 		struct message message = {i, {i * 3, ~i}};
 
 		while (!qe_ring_push(argument, &message))
-			thrd_yield();
+			sched_yield();
 	}
-	return 0;
+	return nullptr;
 }
 
 static void two_threads_lose_nothing(void **state)
 {
 	struct qe_ring *ring = nullptr;
 	unsigned wrong = 0;
-	thrd_t producer;
+	pthread_t producer;
 
 	(void)state;
 	assert_int_equal(qe_ring_new(&ring, 64, sizeof(struct message)), QE_OK);
-	assert_int_equal(thrd_create(&producer, produce, ring), thrd_success);
+	assert_int_equal(pthread_create(&producer, nullptr, produce, ring), 0);
 	for (uint64_t i = 0; i < MESSAGES; i++) {
 		struct message message;
 
 		while (!qe_ring_pop(ring, &message))
-			thrd_yield();
+			sched_yield();
 		wrong += message.number != i || message.copies[0] != i * 3 ||
 			 message.copies[1] != ~i;
 	}
-	thrd_join(producer, nullptr);
+	pthread_join(producer, nullptr);
 	assert_int_equal(wrong, 0);
 	qe_ring_free(ring);
 }
