@@ -39,8 +39,8 @@ static enum qe_exit parse_type(enum qe_key_type *ret_type, const struct qe_args 
 			*ret_type = (enum qe_key_type)i;
 			return QE_EXIT_OK;
 		}
-	return qe_fail(args, QE_EXIT_USAGE, "unknown key type %s; expected ed25519 or ml-dsa-65",
-		given);
+	return qe_fail(
+		args, QE_EXIT_USAGE, "unknown key type %s; expected ed25519 or ml-dsa-65", given);
 }
 
 /* The path that was given, or that of the configuration. */

@@ -20,7 +20,6 @@ enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_arg
 		.socket_path = qe_args_socket(args),
 	};
 
-	diagnostics = (struct qe_diagnostics){};
 	enum qe_error error = qe_config_load(ret_config, &inputs, &diagnostics);
 	if (error == QE_OK)
 		return QE_EXIT_OK;

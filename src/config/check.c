@@ -262,6 +262,7 @@ enum qe_error qe_config_check_identity(const struct qe_config *config, const str
 	/* The report only reads the configuration. */
 	struct qe_builder builder = {(struct qe_config *)config, diagnostics, 0, QE_OK};
 
+	*diagnostics = (struct qe_diagnostics){};
 	for (size_t i = 0; i < config->n_peers; i++)
 		if (qe_node_id_equal(&config->peers[i].id, own))
 			qe_builder_report(&builder, peer_key("id"),

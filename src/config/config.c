@@ -274,6 +274,7 @@ enum qe_error qe_config_parse(struct qe_config **ret_config, const struct qe_con
 {
 	struct qe_builder builder = {.diagnostics = diagnostics};
 
+	*diagnostics = (struct qe_diagnostics){};
 	builder.config = calloc(1, sizeof *builder.config);
 	if (!builder.config)
 		return -ENOMEM;
@@ -293,6 +294,7 @@ enum qe_error qe_config_load(struct qe_config **ret_config, const struct qe_conf
 	struct qe_text to_path = qe_text_init(path, sizeof path);
 	struct found found = {};
 
+	*diagnostics = (struct qe_diagnostics){};
 	enum qe_error error = find_file(&found, inputs, &to_path);
 	if (error == QE_OK) {
 		struct qe_bytes text = {(const uint8_t *)found.text, found.len};

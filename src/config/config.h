@@ -131,8 +131,9 @@ struct qe_config_inputs {
 };
 
 /* Find the file, read it, put environment and flags on top, check everything. Either a whole
- * configuration or errors: QE_ERR_SYNTAX with at least one of them in diagnostics. No file at all
- * is fine, unless one was named. */
+ * configuration or errors: at least one of them in diagnostics, which is emptied first, and
+ * QE_ERR_SYNTAX, or what kept the file from being read. No file at all is fine, unless one was
+ * named. */
 enum qe_error qe_config_load(struct qe_config **ret_config, const struct qe_config_inputs *inputs,
 	struct qe_diagnostics *diagnostics);
 /* The same from text in memory, which stands in for a file of that name. */

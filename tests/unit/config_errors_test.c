@@ -101,7 +101,8 @@ static const struct {
 		"c.toml:2:13: network.tun_addr: fd51:e700::1/128 overlaps fd51:e700::/24, where "
 		"every node has the address that its NodeId gives it; expected other addresses"},
 	{PEER_A "subnets = [\"::/0\"]\n",
-		"c.toml:3:12: peers.subnets: ::/0 overlaps fd51:e700::/24, where every node has the "
+		"c.toml:3:12: peers.subnets: ::/0 overlaps fd51:e700::/24, where every node has "
+		"the "
 		"address that its NodeId gives it; expected other addresses"},
 	/* peers */
 	{"[[peers]]\nname = \"nas\"\n",
@@ -128,7 +129,8 @@ static const struct {
 	{PEER_A "addresses = [\"100.64.0.2\"]\n" PEER_B "addresses = [\"100.64.0.2\"]\n",
 		"c.toml:6:14: peers.addresses: 100.64.0.2/32 overlaps 100.64.0.2/32 of peer \"" ID_A
 		"\" (line 1); expected prefixes that belong to one node only"},
-	{PEER_A "name = \"gw\"\nsubnets = [\"10.1.0.0/16\"]\n" PEER_B "subnets = [\"10.0.0.0/8\"]\n",
+	{PEER_A "name = \"gw\"\nsubnets = [\"10.1.0.0/16\"]\n" PEER_B
+		"subnets = [\"10.0.0.0/8\"]\n",
 		"c.toml:7:12: peers.subnets: 10.0.0.0/8 overlaps 10.1.0.0/16 of peer \"gw\" (line "
 		"1); expected prefixes that belong to one node only"},
 	{"[network]\nadvertise_subnets = [\"192.168.0.0/16\"]\n" PEER_A
@@ -153,8 +155,8 @@ static void add_errors(struct qe_text *to, const struct qe_diagnostics *diagnost
 	}
 }
 
-static enum qe_error parse(const struct qe_config_inputs *inputs, const char *toml,
-	struct qe_diagnostics *diagnostics)
+static enum qe_error parse(
+	const struct qe_config_inputs *inputs, const char *toml, struct qe_diagnostics *diagnostics)
 {
 	struct qe_bytes bytes = {(const uint8_t *)toml, strlen(toml)};
 	struct qe_config *config = nullptr;
@@ -167,7 +169,8 @@ static enum qe_error parse(const struct qe_config_inputs *inputs, const char *to
 	return error;
 }
 
-static void assert_errors(const struct qe_config_inputs *inputs, const char *toml, const char *errors)
+static void assert_errors(
+	const struct qe_config_inputs *inputs, const char *toml, const char *errors)
 {
 	static struct qe_diagnostics diagnostics;
 	char text[8192];
@@ -190,10 +193,12 @@ static void environment_is_named([[maybe_unused]] void **state)
 	static const struct {
 		const char *variable, *errors;
 	} cases[] = {
-		{"QUICETHER_NETWORK_MTU=1", "QUICETHER_NETWORK_MTU: \"1\" is out of range; expected an integer "
-					    "from 1280 to 9000"},
+		{"QUICETHER_NETWORK_MTU=1",
+			"QUICETHER_NETWORK_MTU: \"1\" is out of range; expected an integer "
+			"from 1280 to 9000"},
 		{"QUICETHER_NETWORK_TUN_ADDR=100.64.0.1,x",
-			"QUICETHER_NETWORK_TUN_ADDR: \"x\" is not an address; expected an IPv4 or IPv6 "
+			"QUICETHER_NETWORK_TUN_ADDR: \"x\" is not an address; expected an IPv4 or "
+			"IPv6 "
 			"address, with or without a prefix length, such as \"100.64.0.1\""},
 		{"QUICETHER_NETWORK_LISTN=x",
 			"QUICETHER_NETWORK_LISTN: unknown variable; did you mean "
@@ -215,21 +220,20 @@ static void flags_are_named([[maybe_unused]] void **state)
 		struct qe_config_flag flag;
 		const char *errors;
 	} cases[] = {
-		{{"rotate-secs", "601"},
-			"--rotate-secs: \"601\" is out of range; expected an integer from 1 to 600"},
-		{{"peer", "abc@host:1"},
-			"--peer: \"abc\" has 3 characters, and a NodeId has 32; expected a NodeId such "
-			"as \"oz2mrw5ugm4ttcsqcdlwk3ocehjqzjcp\""},
-		{{"peer", ID_A "@"},
-			"--peer: \"\" has neither an address nor a name of a host; expected a host and "
-			"a port such as \"vpn.example.net:7844\""},
+		{{"rotate-secs", "601"}, "--rotate-secs: \"601\" is out of range; expected an "
+					 "integer from 1 to 600"},
+		{{"peer", "abc@host:1"}, "--peer: \"abc\" has 3 characters, and a NodeId has 32; "
+					 "expected a NodeId such "
+					 "as \"oz2mrw5ugm4ttcsqcdlwk3ocehjqzjcp\""},
+		{{"peer", ID_A "@"}, "--peer: \"\" has neither an address nor a name of a host; "
+				     "expected a host and "
+				     "a port such as \"vpn.example.net:7844\""},
 		{{"advertise-subnet", "10.0.0.0/8"},
 			"--advertise-subnet: 10.0.0.0/8 overlaps 10.1.0.0/16 of peer \"" ID_B
 			"\" (line 1); expected prefixes that belong to one node only"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		assert_errors(
-			&(struct qe_config_inputs){.flags = &cases[i].flag, .n_flags = 1},
+		assert_errors(&(struct qe_config_inputs){.flags = &cases[i].flag, .n_flags = 1},
 			PEER_B "subnets = [\"10.1.0.0/16\"]\n", cases[i].errors);
 }
 

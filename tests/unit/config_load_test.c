@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* Where values come from: the layers, the search for the file, and back to a text. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config/config.h"
+#include "net/addr.h"
+
+#define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define ID_B "baaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const char full[] =
+	"[node]\n"
+	"name = \"laptop\"\n"
+	"role = \"gateway\"\n"
+	"key_file = \"keys/a.key\"\n"
+	"[network]\n"
+	"listen = \"0.0.0.0:9000\"\n"
+	"tun_name = \"qe1\"\n"
+	"tun_addr = [\"100.64.0.1/24\", \"fd00::1\"]\n"
+	"advertise_subnets = [\"192.168.1.0/24\"]\n"
+	"mtu = 1280\n"
+	"[security]\n"
+	"pq = \"preferred\"\n"
+	"cipher = \"chacha20-poly1305\"\n"
+	"rotate_secs = 1\n"
+	"[monitoring]\n"
+	"log_level = \"debug\"\n"
+	"[[peers]]\n"
+	"name = \"nas\"\n"
+	"id = \"" ID_A "\"\n"
+	"endpoints = [\"nas.example.net\", \"192.0.2.1:1\", \"[2001:db8::1]:2\", "
+	"\"[fe80::1%eth0]:3\"]\n"
+	"addresses = [\"100.64.0.2\", \"fd00::2\"]\n"
+	"subnets = [\"10.0.0.0/8\"]\n"
+	"groups = [\"servers\", \"home\"]\n"
+	"[[peers]]\n"
+	"id = \"" ID_B "\"\n";
+
+static struct qe_diagnostics diagnostics;
+
+static struct qe_config *parse(const struct qe_config_inputs *inputs, const char *toml)
+{
+	struct qe_bytes bytes = {(const uint8_t *)toml, strlen(toml)};
+	struct qe_config *config;
+
+	enum qe_error error = qe_config_parse(&config, inputs, "/x/c.toml", bytes, &diagnostics);
+	if (diagnostics.n)
+		print_error("%s\n", diagnostics.items[0].text);
+	assert_int_equal(error, QE_OK);
+	return config;
+}
+
+static void assert_prefix(const struct qe_prefix *prefix, const char *expected)
+{
+	char text[QE_PREFIX_TEXT_SIZE];
+
+	qe_prefix_format(text, prefix);
+	assert_string_equal(text, expected);
+}
+
+static void every_key_is_read([[maybe_unused]] void **state)
+{
+	struct qe_config *config = parse(&(struct qe_config_inputs){}, full);
+	const struct qe_config_peer *nas = &config->peers[0];
+	char text[QE_ENDPOINT_TEXT_SIZE];
+
+	assert_string_equal(config->node.name, "laptop");
+	assert_int_equal(config->node.role, QE_ROLE_GATEWAY);
+	assert_string_equal(config->node.key_file, "/x/keys/a.key");
+	qe_endpoint_format(text, &config->network.listen);
+	assert_string_equal(text, "0.0.0.0:9000");
+	assert_string_equal(config->network.tun_name, "qe1");
+	assert_int_equal(config->network.tun_addr.n, 2);
+	assert_prefix(&config->network.tun_addr.addrs[0].prefix, "100.64.0.0/24");
+	assert_int_equal(config->network.mtu, 1280);
+	assert_int_equal(config->security.pq, QE_PQ_PREFERRED);
+	assert_int_equal(config->security.cipher, QE_CIPHER_CHACHA20_POLY1305);
+	assert_int_equal(config->security.rotate_secs, 1);
+	assert_int_equal(config->monitoring.log_level, QE_LOG_DEBUG);
+	assert_int_equal(config->n_local, 3);
+	assert_prefix(&config->local[0], "100.64.0.1/32");
+	assert_prefix(&config->local[2], "192.168.1.0/24");
+	assert_int_equal(config->n_peers, 2);
+	assert_string_equal(nas->name, "nas");
+	assert_string_equal(nas->endpoints.endpoints[0].host, "nas.example.net");
+	assert_int_equal(nas->endpoints.endpoints[0].port, QE_PORT_DEFAULT);
+	assert_string_equal(nas->endpoints.endpoints[2].host, "2001:db8::1");
+	assert_int_equal(nas->endpoints.endpoints[2].port, 2);
+	assert_string_equal(nas->endpoints.endpoints[3].host, "fe80::1%eth0");
+	assert_int_equal(nas->n_prefixes, 3);
+	assert_prefix(&nas->prefixes[1], "fd00::2/128");
+	assert_prefix(&nas->prefixes[2], "10.0.0.0/8");
+	assert_string_equal(nas->groups.names[1], "home");
+	assert_null(config->peers[1].name);
+	qe_config_free(config);
+}
+
+static void listen_takes_short_forms([[maybe_unused]] void **state)
+{
+	static const char *const forms[] = {"9000", ":9000", "[::]:9000"};
+
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+		struct qe_config_flag flag = {"listen", forms[i]};
+		struct qe_config *config = parse(
+			&(struct qe_config_inputs){.flags = &flag, .n_flags = 1}, "");
+		assert_int_equal(config->network.listen.addr.family, QE_FAMILY_IPV6);
+		assert_true(qe_addr_is_unspecified(&config->network.listen.addr));
+		assert_int_equal(config->network.listen.port, 9000);
+		qe_config_free(config);
+	}
+}
+
+/* Each layer covers the one below, and each value knows its layer. */
+static void layers_cover_one_another([[maybe_unused]] void **state)
+{
+	static char home[] = "HOME=/nowhere", mtu[] = "QUICETHER_NETWORK_MTU=1500",
+		    rotate[] = "QUICETHER_SECURITY_ROTATE_SECS=20",
+		    addrs[] = "QUICETHER_NETWORK_TUN_ADDR= 100.64.1.1 , fd00::9 ",
+		    subnets[] = "QUICETHER_NETWORK_ADVERTISE_SUBNETS=";
+	static char *const environment[] = {home, mtu, rotate, addrs, subnets, nullptr};
+	static const struct qe_config_flag flags[] = {{"rotate-secs", "30"},
+		{"tun-addr", "100.64.2.1"}, {"tun-addr", "100.64.2.2,100.64.2.3"}};
+	struct qe_config_inputs inputs = {.environment = environment};
+	char where[200];
+
+	struct qe_config *config = parse(&inputs, full);
+	assert_int_equal(config->network.mtu, 1500);
+	assert_int_equal(config->security.rotate_secs, 20);
+	assert_int_equal(config->network.tun_addr.n, 2);
+	assert_int_equal(config->network.advertise_subnets.n, 0);
+	assert_string_equal(config->network.tun_name, "qe1");
+	qe_config_where(config, "network.mtu", where, sizeof where);
+	assert_string_equal(where, "QUICETHER_NETWORK_MTU");
+	qe_config_where(config, "network.listen", where, sizeof where);
+	assert_string_equal(where, "/x/c.toml:6:10: network.listen");
+	qe_config_where_endpoint(config, 0, 1, where, sizeof where);
+	assert_string_equal(where, "/x/c.toml:20:33: peers.endpoints");
+	qe_config_free(config);
+
+	inputs.flags = flags;
+	inputs.n_flags = 3;
+	config = parse(&inputs, "");
+	assert_int_equal(config->security.rotate_secs, 30);
+	assert_int_equal(config->network.tun_addr.n, 3);
+	qe_config_where(config, "security.rotate_secs", where, sizeof where);
+	assert_string_equal(where, "--rotate-secs");
+	qe_config_where(config, "network.listen", where, sizeof where);
+	assert_string_equal(where, "network.listen (default)");
+	qe_config_free(config);
+}
+
+static void peer_flags_add([[maybe_unused]] void **state)
+{
+	static const struct qe_config_flag flags[] = {{"peer", ID_A "@192.0.2.9"},
+		{"peer", "caaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@[2001:db8::9]:9"},
+		{"peer", "daaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}};
+	struct qe_config *config = parse(
+		&(struct qe_config_inputs){.flags = flags, .n_flags = 3}, full);
+
+	assert_int_equal(config->n_peers, 4);
+	assert_int_equal(config->peers[0].endpoints.n, 5);
+	assert_string_equal(config->peers[0].endpoints.endpoints[4].host, "192.0.2.9");
+	assert_string_equal(config->peers[2].endpoints.endpoints[0].host, "2001:db8::9");
+	assert_int_equal(config->peers[2].endpoints.endpoints[0].port, 9);
+	assert_int_equal(config->peers[3].endpoints.n, 0);
+	qe_config_free(config);
+}
+
+/* What is shown loads again, and then shows the same but for the comments. */
+static void shown_text_loads_again([[maybe_unused]] void **state)
+{
+	static const char *const texts[] = {
+		full, "[node]\nname=\"a\"\nkey_file=\"/a\\\"\\u0007\"\n"};
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		char *shown[2], *json[2];
+		struct qe_config *config = parse(&(struct qe_config_inputs){}, texts[i]);
+		struct qe_config *again;
+
+		assert_int_equal(qe_config_show(&shown[0], config, QE_CONFIG_TOML), QE_OK);
+		assert_int_equal(qe_config_show(&json[0], config, QE_CONFIG_JSON), QE_OK);
+		again = parse(&(struct qe_config_inputs){}, shown[0]);
+		assert_int_equal(qe_config_show(&shown[1], again, QE_CONFIG_TOML), QE_OK);
+		assert_int_equal(qe_config_show(&json[1], again, QE_CONFIG_JSON), QE_OK);
+		*strstr(json[0], "\"sources\"") = '\0';
+		*strstr(json[1], "\"sources\"") = '\0';
+		assert_string_equal(json[0], json[1]);
+		for (size_t j = 0; j < 2; j++) {
+			free(shown[j]);
+			free(json[j]);
+		}
+		qe_config_free(config);
+		qe_config_free(again);
+	}
+}
+
+/* ---- the file ---- */
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void the_file_is_found([[maybe_unused]] void **state)
+{
+	char home[] = "/tmp/quicether-XXXXXX", folder[100], path[120], variable[140], named[140];
+	char *environment[] = {variable, nullptr, nullptr};
+	struct qe_config_inputs inputs = {.environment = environment};
+	struct qe_config *config;
+
+	if (access("/etc/quicether/config.toml", F_OK) == 0)
+		skip();
+	assert_non_null(mkdtemp(home));
+	snprintf(variable, sizeof variable, "HOME=%s", home);
+	assert_int_equal(qe_config_load(&config, &inputs, &diagnostics), QE_OK);
+	assert_null(config->file);
+	assert_string_equal(config->node.key_file, "/etc/quicether/node.key");
+	qe_config_free(config);
+
+	snprintf(folder, sizeof folder, "%s/.config", home);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	snprintf(folder, sizeof folder, "%s/.config/quicether", home);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	snprintf(path, sizeof path, "%s/config.toml", folder);
+	write_file(path, "[node]\nname = \"mine\"\n");
+	assert_int_equal(qe_config_load(&config, &inputs, &diagnostics), QE_OK);
+	assert_string_equal(config->file, path);
+	assert_string_equal(config->node.name, "mine");
+	snprintf(path, sizeof path, "%s/node.key", folder);
+	assert_string_equal(config->node.key_file, path);
+	qe_config_free(config);
+
+	snprintf(named, sizeof named, "QUICETHER_CONFIG=%s/none.toml", home);
+	environment[1] = named;
+	assert_int_equal(qe_config_load(&config, &inputs, &diagnostics), -ENOENT);
+	assert_int_equal(diagnostics.n, 1);
+	snprintf(path, sizeof path, "%s/config.toml", folder);
+	inputs.file = path;
+	assert_int_equal(qe_config_load(&config, &inputs, &diagnostics), QE_OK);
+	qe_config_free(config);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+	*strrchr(folder, '/') = '\0';
+	assert_int_equal(rmdir(folder), 0);
+	assert_int_equal(rmdir(home), 0);
+}
+
+static void a_file_that_is_too_large_is_refused([[maybe_unused]] void **state)
+{
+	struct qe_config_inputs inputs = {.file = "/dev/zero"};
+	struct qe_config *config;
+
+	assert_int_equal(qe_config_load(&config, &inputs, &diagnostics), QE_ERR_TOO_BIG);
+	assert_int_equal(diagnostics.n, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_key_is_read),
+		cmocka_unit_test(listen_takes_short_forms),
+		cmocka_unit_test(layers_cover_one_another),
+		cmocka_unit_test(peer_flags_add),
+		cmocka_unit_test(shown_text_loads_again),
+		cmocka_unit_test(the_file_is_found),
+		cmocka_unit_test(a_file_that_is_too_large_is_refused),
+	};
+	return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
