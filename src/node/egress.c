@@ -130,8 +130,10 @@ static enum outcome link_trouble(
 	return WAIT;
 }
 
-static void count_sent(struct qe_shard *shard, struct shard_peer *speer, size_t len)
+static void note_sent(
+	struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link, size_t len)
 {
+	shard_mark_dirty(shard, qe_link_owner(link));
 	speer->tx_packets++;
 	speer->tx_bytes += len;
 	shard->counters.tx_packets++;
@@ -156,7 +158,7 @@ static void send_fragments(struct qe_shard *shard, struct shard_peer *speer, str
 			shard_drop(shard, QE_DROP_QUEUE_FULL);
 			return;
 		}
-		count_sent(shard, speer, len);
+		note_sent(shard, speer, link, len);
 	}
 }
 
@@ -187,7 +189,7 @@ static enum outcome send_current(struct qe_shard *shard, struct shard_peer *spee
 	else if (error != QE_OK)
 		return link_trouble(shard, speer, link, error);
 	else
-		count_sent(shard, speer, packet->current.len);
+		note_sent(shard, speer, link, packet->current.len);
 	packet->current = (struct qe_bytes){};
 	return SENT;
 }
@@ -219,7 +221,6 @@ static enum outcome send_packet(
 		shard_set_peer_timer(shard, speer, qe_peer_deadline(speer->peer));
 		return WAIT;
 	}
-	shard_mark_dirty(shard, qe_link_owner(link));
 	if (!packet->started && !start(link, packet)) {
 		shard_drop(shard, QE_DROP_TUN_MALFORMED);
 		return SENT;

@@ -314,13 +314,13 @@ static uint16_t payload_max(const struct qe_link_context *context)
 	return need > NGTCP2_MAX_UDP_PAYLOAD_SIZE + 1 ? need : NGTCP2_MAX_UDP_PAYLOAD_SIZE + 1;
 }
 
-/* What is tried, best first: all that the TUN can need, then what is left by Ethernet's and common
- * tunnels' MTUs: 1500 less IPv6, 1420 (WireGuard), 1400, 1280, less IPv4 or IPv6 and UDP. */
-constexpr size_t PROBES_MAX = 8;
+/* What is tried, best first: all that the TUN can need, then what Ethernet and common tunnels leave
+ * (an MTU of 1500 with IPv6, of 1420, 1400 and 1280 with IPv4 and IPv6), and steps between. */
+constexpr size_t PROBES_MAX = 12;
 
 static size_t path_mtu_probes(uint16_t *probes, uint16_t max)
 {
-	static const uint16_t usual[] = {1452, 1392, 1372, 1352, 1252, 1232};
+	static const uint16_t usual[] = {1452, 1412, 1392, 1372, 1352, 1322, 1292, 1252, 1232};
 	size_t n = 0;
 
 	probes[n++] = max;
