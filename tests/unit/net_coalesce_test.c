@@ -496,6 +496,41 @@ static void padded_datagrams_stay_alone(void **state)
 	assert_null(qe_coalescer_free(nullptr));
 }
 
+/* Adds n packets of one size that follow one another without a flaw. */
+static void check_bulk(unsigned protocol, size_t size, size_t n, size_t n_groups)
+{
+	static struct flow flow;
+	struct qe_coalescer *coalescer = new_coalescer(true);
+
+	flow.next = random_spec(6, protocol);
+	flow.next.source_port = 0;
+	flow.next.payload = payload;
+	flow.next.payload_len = size;
+	flow.model.n = flow.n_checked = 0;
+	for (size_t i = 0; i < n; i++) {
+		add(coalescer, &flow.next);
+		model_add(&flow.model, &flow.next, true);
+		flow.next.payload += size;
+		flow.next.sequence += (uint32_t)size;
+	}
+	qe_coalescer_flush(coalescer);
+	assert_int_equal(n_outputs, n_groups);
+	check_all_outputs(&flow, 1);
+	forget_outputs();
+	qe_coalescer_free(coalescer);
+}
+
+static void super_packets_have_limits(void **state)
+{
+	(void)state;
+	check_bulk(6, 1400, 46, 1);
+	check_bulk(6, 1400, 47, 2);
+	check_bulk(6, 1, 1000, 1);
+	check_bulk(17, 10, 64, 1);
+	check_bulk(17, 10, 65, 2);
+	check_bulk(17, 1400, 47, 2);
+}
+
 /* The longest packet of all: 40 bytes beyond what an IPv4 packet, or a super-packet, may have. */
 static void the_longest_packet_passes(void **state)
 {
@@ -522,6 +557,7 @@ int main(void)
 		cmocka_unit_test(others_pass_but_fragments_wait),
 		cmocka_unit_test(damaged_ipv4_headers_stay_damaged),
 		cmocka_unit_test(padded_datagrams_stay_alone),
+		cmocka_unit_test(super_packets_have_limits),
 		cmocka_unit_test(the_longest_packet_passes),
 	};
 

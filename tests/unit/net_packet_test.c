@@ -256,6 +256,24 @@ static void transport_checksums(void **state)
 	}
 }
 
+/* A datagram whose checksum comes out as 0, which would say that it has none, carries 0xffff. */
+static void zero_is_no_udp_checksum(void **state)
+{
+	struct spec spec = random_spec(6, 17);
+	struct qe_packet packet;
+	uint8_t word[2] = {};
+
+	(void)state;
+	spec.payload = word;
+	spec.payload_len = 2;
+	packet = parse(&spec);
+	memcpy(word, bytes + 40 + 6, 2);
+	packet = parse(&spec);
+	qe_checksum_transport_complete(bytes, &packet);
+	assert_memory_equal(bytes + 40 + 6, "\xff\xff", 2);
+	assert_true(qe_checksum_transport_valid(bytes, &packet));
+}
+
 static void flows_are_told_apart(void **state)
 {
 	(void)state;
@@ -386,6 +404,7 @@ int main(void)
 		cmocka_unit_test(ipv4_fragments_show_no_ports),
 		cmocka_unit_test(sums_agree_with_words),
 		cmocka_unit_test(transport_checksums),
+		cmocka_unit_test(zero_is_no_udp_checksum),
 		cmocka_unit_test(flows_are_told_apart),
 		cmocka_unit_test(hop_limit_goes_down),
 		cmocka_unit_test(mss_is_clamped),
