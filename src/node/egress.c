@@ -270,6 +270,17 @@ static struct shard_peer *route_packet(struct qe_shard *shard, struct shard_pack
 	return &shard->peers[route->peer];
 }
 
+/* So that a connection starts with segments that fit, also one of hosts behind this one. */
+static void clamp_mss(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
+{
+	const struct qe_link *link = qe_peer_link(speer->peer, shard->now);
+	uint16_t mtu = shard->node->mtu;
+
+	if (link != nullptr && qe_link_is_ready(link, shard->now) && qe_link_path_mtu(link) < mtu)
+		mtu = qe_link_path_mtu(link);
+	qe_packet_clamp_mss(packet->data, &packet->parsed, packet->offload.needs_csum, mtu);
+}
+
 void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *offload)
 {
 	struct shard_packet *packet = shard->reading;

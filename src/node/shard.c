@@ -161,8 +161,7 @@ void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_t
 
 static bool tun_is_paused(const struct qe_shard *shard)
 {
-	return shard->n_blocked > 0 &&
-	       qe_time_since(shard->last_tun_input, shard->now) < TUN_PAUSE;
+	return shard->n_blocked > 0 && qe_time_since(shard->last_tun_input, shard->now) < TUN_PAUSE;
 }
 
 uint8_t *qe_shard_tun_buffer(struct qe_shard *shard, size_t *ret_capacity)

@@ -8,8 +8,8 @@
  *   unanswered, then the newest. The two need not agree; datagrams are taken on every link.
  * - One of the two nodes, the one with the smaller NodeId, is the elector. When its best link is
  *   ready, it retires the others: RETIRE says "I send no more datagrams here". The other side moves
- *   off and answers with RETIRE. When both have said it, the link drains for DRAIN and is closed.
- * So a replaced link loses nothing.
+ *   off and answers with RETIRE. When both have said it, the link drains for three probe timeouts
+ * and is closed. So a replaced link loses nothing.
  * - The side that dialled a link replaces it when its time has come; if it does not, the other
  * does, a little later. Past 1.5 times its age a link is used no more, whatever the other side
  * says.
@@ -29,10 +29,11 @@
 #include "crypto/random.h"
 #include "net/addr.h"
 
-constexpr qe_time DRAIN = QE_SECOND;
+constexpr qe_time DRAIN_MIN = 50 * QE_MILLISECOND;
+constexpr qe_time DRAIN_MAX = QE_SECOND;
 constexpr qe_time RETIRE_PATIENCE = 5 * QE_SECOND; /* for the other side's part in it */
 constexpr qe_time SUSPECT = 3 * QE_SECOND;
-constexpr qe_time DEAD = 15 * QE_SECOND;
+constexpr qe_time DEAD = 10 * QE_SECOND;
 constexpr qe_time DIAL_FIRST = 250 * QE_MILLISECOND;
 constexpr qe_time DIAL_STEADY = 2 * QE_SECOND;
 constexpr qe_time DIAL_SLOW = 30 * QE_SECOND;
@@ -231,6 +232,15 @@ static void emit(struct qe_peer *peer, const struct qe_event *event)
 
 /* ---- retiring ---- */
 
+/* What is still under way on a retired link comes within a few round trips. RFC 9000 section 10.2
+ * waits as long. */
+static qe_time drain_until(const struct qe_link *link, qe_time now)
+{
+	qe_time drain = 3 * qe_link_probe_timeout(link);
+
+	return now + qe_time_min(qe_time_max(drain, DRAIN_MIN), DRAIN_MAX);
+}
+
 static void retire(struct qe_peer *peer, struct peer_link *entry, qe_time now)
 {
 	if (!send_control(peer, entry->link, &(struct qe_control){.type = QE_CONTROL_RETIRE}))
@@ -238,7 +248,7 @@ static void retire(struct qe_peer *peer, struct peer_link *entry, qe_time now)
 	entry->retired_here = true;
 	entry->retired_at = now;
 	if (entry->retired_there)
-		entry->drain_until = now + DRAIN;
+		entry->drain_until = drain_until(entry->link, now);
 }
 
 /* The elector retires what is not the best; the other side follows, and whatever is too old retires
@@ -569,7 +579,7 @@ static void take_retire(struct qe_peer *peer, struct qe_link *link, qe_time now)
 	if (entry == nullptr || entry->retired_there)
 		return;
 	entry->retired_there = true;
-	entry->drain_until = now + DRAIN;
+	entry->drain_until = drain_until(link, now);
 	peer->due = true;
 }
 
@@ -607,7 +617,7 @@ void qe_peer_want(struct qe_peer *peer, qe_time now)
 	bool fresh = peer->wanted_until <= now;
 
 	peer->wanted_until = now + WANT_FOR;
-	if (peer->current != nullptr)
+	if (peer->current != nullptr || !may_dial(peer))
 		return;
 	if (peer->next_dial > now + DIAL_STEADY)
 		peer->next_dial = now + DIAL_STEADY;
