@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The host's interfaces, addresses and routes: what is there, what we add, and when it changes.
+ * Nothing is ever removed: all that we add hangs on the TUN interface and goes with it. */
+#pragma once
+
+#include "net/addr.h"
+
+/* What the routes that we add are marked with ("ip route show proto 81"). */
+#define QE_ROUTE_PROTOCOL 81
+#define QE_INTERFACE_NAME_SIZE 16
+
+struct qe_netlink;
+
+enum qe_error qe_netlink_new(struct qe_netlink **ret_netlink);
+struct qe_netlink *qe_netlink_free(struct qe_netlink *netlink); /* NULL-safe */
+
+/* -ENODEV when there is none of that name. */
+enum qe_error qe_netlink_interface(
+	struct qe_netlink *netlink, const char *name, unsigned *ret_index);
+/* Up, and without an IPv6 link-local address, which would only send into a tunnel what the overlay
+ * does not carry. */
+enum qe_error qe_netlink_up(
+	struct qe_netlink *netlink, unsigned index, uint16_t mtu, unsigned queue_length);
+/* length: of the prefix that the interface is in. -EEXIST; -EACCES, -EOPNOTSUPP: IPv6 is switched
+ * off. */
+enum qe_error qe_netlink_add_addr(
+	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length);
+enum qe_error qe_netlink_add_route(
+	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix);
+
+/* An address, with the prefix that its interface is in, or a route of the main table. */
+struct qe_host_entry {
+	bool is_route;
+	struct qe_addr addr; /* of an address */
+	struct qe_prefix prefix;
+	char interface[QE_INTERFACE_NAME_SIZE]; /* empty: none */
+};
+
+typedef void qe_host_visit(void *ctx, const struct qe_host_entry *entry);
+enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit, void *ctx);
+
+/* A descriptor that becomes readable when addresses, links or routes of the host change. */
+struct qe_netlink_monitor;
+enum qe_error qe_netlink_monitor_new(struct qe_netlink_monitor **ret_monitor);
+struct qe_netlink_monitor *qe_netlink_monitor_free(struct qe_netlink_monitor *monitor);
+int qe_netlink_monitor_fd(const struct qe_netlink_monitor *monitor);
+/* Takes away what has come; whether it was anything. */
+bool qe_netlink_monitor_drain(struct qe_netlink_monitor *monitor);
