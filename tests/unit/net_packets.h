@@ -163,7 +163,7 @@ static inline size_t build(uint8_t *to, const struct spec *spec)
 		if (sum == 0 && spec->protocol == 17)
 			sum = 0xffff;
 		if (spec->checksum == CHECKSUM_WRONG)
-			sum ^= 0x0110;
+			sum = sum == 0x0110 ? 0x0111 : sum ^ 0x0110; /* and never 0: none */
 	}
 	put16(transport + field, sum);
 	return len;
