@@ -35,7 +35,8 @@ fi
 cd "$checkout"
 [ "$DEV_PLACE" != host ] || mount_host
 
-trap 'kill -TERM $child 2>/dev/null' INT TERM HUP
+# Five seconds for the command to put its things in order, then all of it is over.
+trap '(kill -TERM $child; sleep 5; kill -KILL $child) 2>/dev/null &' INT TERM HUP
 env --default-signal=INT,QUIT "$@" <&0 3>&- &
 child=$!
 status=0

@@ -46,7 +46,7 @@ make_root() {
 	write_dpkg_config
 	step "unpacking Debian 13 from $mirror" \
 		'debootstrap needs a folder that allows devices and programs; XDG_CACHE_HOME names another.' \
-		with_proxy within / debootstrap --variant=minbase trixie "$half_made" "$mirror"
+		with_proxy within / scripts/debootstrap.sh "$half_made" "$mirror"
 	write_apt_config "$mirror"
 	step 'reading the lists of trixie and trixie-backports' 'Is the mirror complete and up to date?' \
 		root_apt update

@@ -64,7 +64,7 @@ class Runner:
     @staticmethod
     def end(process):
         """SIGTERM first: a network test then removes what it made."""
-        for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
+        for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, None)):
             try:
                 os.killpg(process.pid, number)
                 return process.wait(patience)
