@@ -161,8 +161,8 @@ static void bears_damaged_datagrams(double corruption, uint64_t seed)
 			"%llu of %llu", (unsigned long long)flow->received,
 			(unsigned long long)flow->sent);
 	}
-	mesh_check(mesh, mesh_counters(pair.a).handshakes == 1);
-	mesh_check(mesh, pair.a->events[QE_EVENT_LINK_DOWN] == 0, "%s", pair.a->reason);
+	mesh_check(mesh, pair.a->events[QE_EVENT_PEER_DOWN] == 0, "%s", pair.a->reason);
+	mesh_check(mesh, pair.b->events[QE_EVENT_PEER_DOWN] == 0, "%s", pair.b->reason);
 	mesh_free(mesh);
 }
 
