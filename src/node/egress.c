@@ -298,8 +298,7 @@ void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *
 		free_packet(shard, packet);
 		return;
 	}
-	qe_packet_clamp_mss(
-		packet->data, &packet->parsed, packet->offload.needs_csum, shard->node->mtu);
+	clamp_mss(shard, speer, packet);
 	if (!qe_list_empty(&speer->queue) || send_packet(shard, speer, packet) == WAIT)
 		enqueue(shard, speer, packet);
 	else

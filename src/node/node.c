@@ -161,6 +161,7 @@ static enum qe_error fill_node(struct qe_node *node, const struct qe_node_settin
 	node->key = settings->key;
 	node->mtu = settings->mtu;
 	node->rotate = settings->rotate;
+	node->instance = qe_random_u64();
 	QE_TRY(copy_peers(node, settings));
 	QE_TRY(index_peers(node));
 	QE_TRY(build_routes(node, settings));

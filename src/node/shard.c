@@ -47,6 +47,7 @@ static enum qe_error make_peer(struct qe_shard *shard, size_t index)
 		.elector = qe_node_id_compare(&node->id, &node->peers[index].id) < 0,
 		.keep = node->peers[index].dial,
 		.rotate = node->rotate,
+		.instance = node->instance,
 		.ops = &shard_peer_ops,
 		.ops_ctx = shard,
 	};

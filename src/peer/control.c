@@ -6,7 +6,7 @@
 constexpr uint64_t VERSION = 1;
 constexpr uint64_t PAIRS_MAX = 32;
 
-enum key : uint64_t { KEY_VERSION = 0, KEY_TYPE = 1, KEY_COOKIE = 2 };
+enum key : uint64_t { KEY_VERSION = 0, KEY_TYPE = 1, KEY_COOKIE = 2, KEY_INSTANCE = 3 };
 
 /* ---- encoding ---- */
 
@@ -20,12 +20,17 @@ static void put_uint(struct qe_writer *to, uint64_t value)
 	to->at += len;
 }
 
+static bool has_cookie(const struct qe_control *message)
+{
+	return message->type == QE_CONTROL_PING || message->type == QE_CONTROL_PONG;
+}
+
 size_t qe_control_encode(uint8_t to[static QE_CONTROL_SIZE], const struct qe_control *message)
 {
-	bool cookie = message->type == QE_CONTROL_PING || message->type == QE_CONTROL_PONG;
+	bool cookie = has_cookie(message), instance = message->type == QE_CONTROL_HELLO;
 	struct qe_writer writer = qe_writer_init(to, QE_CONTROL_SIZE);
 
-	writer.at += cbor_encode_map_start(2u + cookie, writer.at, QE_CONTROL_SIZE);
+	writer.at += cbor_encode_map_start(2u + cookie + instance, writer.at, QE_CONTROL_SIZE);
 	put_uint(&writer, KEY_VERSION);
 	put_uint(&writer, VERSION);
 	put_uint(&writer, KEY_TYPE);
@@ -33,6 +38,10 @@ size_t qe_control_encode(uint8_t to[static QE_CONTROL_SIZE], const struct qe_con
 	if (cookie) {
 		put_uint(&writer, KEY_COOKIE);
 		put_uint(&writer, message->cookie);
+	}
+	if (instance) {
+		put_uint(&writer, KEY_INSTANCE);
+		put_uint(&writer, message->instance);
 	}
 	static_assert(QE_CONTROL_SIZE >= 1 + 2 + 2 + 1 + 9);
 	return qe_writer_len(&writer);
@@ -153,7 +162,7 @@ static bool take_pair(struct qe_reader *from, struct qe_control *message, unsign
 
 	if (!next_item(from, &key) || key.kind != ITEM_UINT || !next_item(from, &value))
 		return false;
-	if (key.value > KEY_COOKIE)
+	if (key.value > KEY_INSTANCE)
 		return skip_inside(from, &value);
 	if (*seen & 1u << key.value)
 		return false;
@@ -167,15 +176,24 @@ static bool take_pair(struct qe_reader *from, struct qe_control *message, unsign
 	case KEY_COOKIE:
 		message->cookie = value.value;
 		return value.kind == ITEM_UINT;
+	case KEY_INSTANCE:
+		message->instance = value.value;
+		return value.kind == ITEM_UINT;
 	}
 	return false;
+}
+
+static unsigned required_keys(const struct qe_control *message)
+{
+	return 1u << KEY_VERSION | 1u << KEY_TYPE | (unsigned)has_cookie(message) << KEY_COOKIE |
+	       (unsigned)(message->type == QE_CONTROL_HELLO) << KEY_INSTANCE;
 }
 
 enum qe_error qe_control_decode(struct qe_control *ret_message, struct qe_bytes bytes)
 {
 	struct qe_reader reader = qe_reader_init(bytes);
 	struct qe_control message = {};
-	unsigned seen = 0, required = 1u << KEY_VERSION | 1u << KEY_TYPE;
+	unsigned seen = 0;
 	struct item map;
 
 	if (!next_item(&reader, &map) || map.kind != ITEM_MAP || map.value > PAIRS_MAX)
@@ -183,10 +201,7 @@ enum qe_error qe_control_decode(struct qe_control *ret_message, struct qe_bytes 
 	for (uint64_t i = 0; i < map.value; i++)
 		if (!take_pair(&reader, &message, &seen))
 			return QE_ERR_SYNTAX;
-	if (qe_reader_left(&reader) != 0 || (seen & required) != required)
-		return QE_ERR_SYNTAX;
-	if ((message.type == QE_CONTROL_PING || message.type == QE_CONTROL_PONG) &&
-		!(seen & 1u << KEY_COOKIE))
+	if (qe_reader_left(&reader) != 0 || (required_keys(&message) & ~seen) != 0)
 		return QE_ERR_SYNTAX;
 	*ret_message = message;
 	return QE_OK;

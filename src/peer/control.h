@@ -19,7 +19,8 @@ enum qe_control_type : uint8_t {
 
 struct qe_control {
 	enum qe_control_type type;
-	uint64_t cookie; /* PING, PONG */
+	uint64_t cookie;   /* PING, PONG */
+	uint64_t instance; /* HELLO: of the sender; another one after each start of the node */
 };
 
 /* Returns the length; to takes at least QE_CONTROL_SIZE bytes. */

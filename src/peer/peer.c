@@ -13,6 +13,8 @@
  * - The side that dialled a link replaces it when its time has come; if it does not, the other
  * does, a little later. Past 1.5 times its age a link is used no more, whatever the other side
  * says.
+ * - After a restart a peer greets with another instance number, and its links of before are
+ * dropped.
  * - A link that has had no answer for SUSPECT is still used, but another one is dialled beside it;
  *   after DEAD it is given up.
  *
@@ -32,7 +34,7 @@
 constexpr qe_time DRAIN_MIN = 50 * QE_MILLISECOND;
 constexpr qe_time DRAIN_MAX = QE_SECOND;
 constexpr qe_time RETIRE_PATIENCE = 5 * QE_SECOND; /* for the other side's part in it */
-constexpr qe_time SUSPECT = 3 * QE_SECOND;
+constexpr qe_time SUSPECT = 2 * QE_SECOND;
 constexpr qe_time DEAD = 10 * QE_SECOND;
 constexpr qe_time DIAL_FIRST = 250 * QE_MILLISECOND;
 constexpr qe_time DIAL_STEADY = 2 * QE_SECOND;
@@ -46,7 +48,9 @@ constexpr size_t PINGS_MAX = 16;
 struct peer_link {
 	struct qe_link *link;
 	bool retired_here, retired_there;
-	bool ready;          /* as of the last look */
+	bool ready; /* as of the last look */
+	bool greeted;
+	uint64_t instance;   /* of the peer, once greeted */
 	qe_time retired_at;  /* by this side */
 	qe_time drain_until; /* once both have said it */
 };
@@ -75,6 +79,7 @@ struct qe_peer {
 
 	struct ping pings[PINGS_MAX];
 	size_t n_pings;
+	uint64_t instance; /* of the peer, by its last HELLO */
 	uint64_t rotations, reconnects;
 };
 
@@ -230,6 +235,12 @@ static void emit(struct qe_peer *peer, const struct qe_event *event)
 	peer->config.ops->event(peer->config.ops_ctx, peer, event);
 }
 
+static void say_hello(struct qe_peer *peer, struct qe_link *link)
+{
+	send_control(peer, link,
+		&(struct qe_control){.type = QE_CONTROL_HELLO, .instance = peer->config.instance});
+}
+
 /* ---- retiring ---- */
 
 /* What is still under way on a retired link comes within a few round trips. RFC 9000 section 10.2
@@ -308,6 +319,8 @@ static void close_finished(struct qe_peer *peer, qe_time now)
 
 		if (close_at(peer, entry) <= now)
 			drop(peer, entry, true, "replaced by a newer link");
+		else if (entry->greeted && entry->instance != peer->instance)
+			drop(peer, entry, false, "the peer has been restarted");
 		else if (qe_link_is_established(entry->link) && unanswered(entry->link, DEAD, now))
 			drop(peer, entry, false, "the peer no longer answers");
 	}
@@ -362,10 +375,27 @@ static void dial(struct qe_peer *peer, qe_time now)
 		peer->links[peer->n_links++] = (struct peer_link){.link = link};
 }
 
+/* The newest that is to stay. It may not be in use yet, while its path MTU is being looked for. */
+static const struct qe_link *newest_link(const struct qe_peer *peer)
+{
+	const struct qe_link *newest = peer->current;
+
+	for (size_t i = 0; i < peer->n_links; i++) {
+		const struct peer_link *entry = &peer->links[i];
+
+		if (qe_link_is_established(entry->link) && !entry->retired_here &&
+			!entry->retired_there &&
+			(newest == nullptr || qe_link_established_at(entry->link) >
+						      qe_link_established_at(newest)))
+			newest = entry->link;
+	}
+	return newest;
+}
+
 /* From when on a new link is wanted. */
 static qe_time dial_at(const struct qe_peer *peer, qe_time now)
 {
-	const struct qe_link *link = peer->current;
+	const struct qe_link *link = newest_link(peer);
 	qe_time at;
 
 	if (link == nullptr)
@@ -522,7 +552,7 @@ bool qe_peer_link_up(struct qe_peer *peer, struct qe_link *link, qe_time now)
 	peer->due = true;
 	/* The dialling side's HELLO opens the stream; the other's is its answer. */
 	if (qe_link_is_dialled(link))
-		send_control(peer, link, &(struct qe_control){.type = QE_CONTROL_HELLO});
+		say_hello(peer, link);
 	note_first_link(peer, link);
 	emit(peer, &(struct qe_event){.type = QE_EVENT_LINK_UP,
 			   .path = *qe_link_path(link),
@@ -583,6 +613,20 @@ static void take_retire(struct qe_peer *peer, struct qe_link *link, qe_time now)
 	peer->due = true;
 }
 
+static void take_hello(struct qe_peer *peer, struct qe_link *link, uint64_t instance)
+{
+	struct peer_link *entry = find(peer, link);
+
+	if (entry == nullptr || entry->greeted)
+		return;
+	entry->greeted = true;
+	entry->instance = instance;
+	peer->instance = instance;
+	if (!qe_link_is_dialled(link))
+		say_hello(peer, link);
+	peer->due = true;
+}
+
 bool qe_peer_control(
 	struct qe_peer *peer, struct qe_link *link, struct qe_bytes message, qe_time now)
 {
@@ -602,9 +646,7 @@ bool qe_peer_control(
 		take_retire(peer, link, now);
 		break;
 	case QE_CONTROL_HELLO:
-		if (!qe_link_is_dialled(link))
-			send_control(peer, link, &control);
-		peer->due = true;
+		take_hello(peer, link, control.instance);
 		break;
 	case QE_CONTROL_UNKNOWN:
 		break;

@@ -33,9 +33,10 @@ struct qe_peer_ops {
 struct qe_peer_config {
 	size_t index;
 	struct qe_node_id id;
-	bool elector;   /* of the two nodes, this one decides which of several links stays */
-	bool keep;      /* keep a link up, not only on demand */
-	qe_time rotate; /* age at which a link is replaced */
+	bool elector;      /* of the two nodes, this one decides which of several links stays */
+	bool keep;         /* keep a link up, not only on demand */
+	qe_time rotate;    /* age at which a link is replaced */
+	uint64_t instance; /* of this node; another one after each start */
 	const struct qe_peer_ops *ops;
 	void *ops_ctx;
 };
