@@ -93,7 +93,7 @@ static enum qe_exit ping_once(const struct qe_args *args, struct run *run)
 	run->sent++;
 	enum qe_error error = qe_rpc_call(qe_args_socket(args), "ping", params, &reply, &why);
 	json_decref(params);
-	if (error == -ETIMEDOUT) {
+	if (error == -ETIMEDOUT && why.code != 0) {
 		if (!run->replies)
 			printf("%u: no answer\n", run->sent);
 		return QE_EXIT_OK;

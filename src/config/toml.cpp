@@ -4,6 +4,9 @@
  * the toml::table for its texts, so the two live and die together. No exceptions: toml++ returns
  * its errors, and without memory the process ends.
  */
+/* One of toml++'s asserts (3.4, parse_key) is wrong: a line that is only "[" fails it, and the code
+ * behind it reports that very mistake well. A wrong file must not end the process. */
+#define TOML_ASSERT(expression) static_assert(true)
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_MAX_NESTED_VALUES 16
@@ -35,12 +38,30 @@ static qe_toml_place place_of(const toml::source_region &region)
 	return {region.begin.line, region.begin.column};
 }
 
-/* The end of the string that begins at at, by the lexical rules of TOML; end if it has none. */
+/*
+ * Two things that toml++ 3.4 cannot bear. It bounds how deep values nest, but not how many parts a
+ * dotted key has, and walks what comes of it by recursion: a key of 100,000 parts would end the
+ * process. And its question whether a character is a blank is undefined for many that are not
+ * ASCII; it asks it everywhere but in comments and in strings of one line.
+ *
+ * So look for these first. Up to its first mistake a text is read here just as toml++ reads it, and
+ * what comes after that toml++ never sees.
+ */
+struct trouble {
+	const char *at; /* nullptr if there is none */
+	const char *text;
+};
+
+static bool is_triple(const char *at, const char *end)
+{
+	return end - at >= 3 && at[0] == at[1] && at[0] == at[2];
+}
+
+/* The end of the string that begins at at, or of the text if the string has none. */
 static const char *skip_string(const char *at, const char *end)
 {
 	const char quote = *at;
-	const char triple[3] = {quote, quote, quote};
-	const bool multi_line = end - at >= 3 && std::memcmp(at, triple, 3) == 0;
+	const bool multi_line = is_triple(at, end);
 
 	for (at += multi_line ? 3 : 1; at < end; at++) {
 		if (quote == '"' && *at == '\\') {
@@ -48,7 +69,7 @@ static const char *skip_string(const char *at, const char *end)
 				return end;
 		} else if (!multi_line && (*at == quote || *at == '\n')) {
 			return at + 1;
-		} else if (multi_line && end - at >= 3 && std::memcmp(at, triple, 3) == 0) {
+		} else if (multi_line && *at == quote && is_triple(at, end)) {
 			/* Up to two quotes before the closing three belong to the string. */
 			for (at += 3; at < end && *at == quote; at++)
 				;
@@ -58,32 +79,46 @@ static const char *skip_string(const char *at, const char *end)
 	return end;
 }
 
-/*
- * toml++ bounds how deep values nest, but not how many parts a dotted key has, and walks what comes
- * of it by recursion: a key of 100,000 parts would end the process. So count the dots between the
- * strings. Up to its first mistake a text is read here just as toml++ reads it, and what comes
- * later toml++ never sees.
- */
-static const char *find_deep_key(const char *at, const char *end)
+static const char *skip_comment(const char *at, const char *end)
+{
+	const void *newline = std::memchr(at, '\n', static_cast<size_t>(end - at));
+
+	return newline ? static_cast<const char *>(newline) : end;
+}
+
+static const char *find_non_ascii(const char *at, const char *end)
+{
+	for (; at < end; at++)
+		if (static_cast<unsigned char>(*at) >= 0x80)
+			return at;
+	return nullptr;
+}
+
+static trouble find_trouble(const char *at, const char *end)
 {
 	size_t dots = 0;
 
+	if (end - at >= 3 && std::memcmp(at, "\xef\xbb\xbf", 3) == 0)
+		at += 3; /* the byte order mark of some editors */
 	while (at < end) {
+		const char *next = at + 1, *plain_end = next;
 		if (*at == '"' || *at == '\'') {
-			at = skip_string(at, end);
-			continue;
-		}
-		if (*at == '#')
-			while (at < end && *at != '\n')
-				at++;
-		else if (*at == '.' && ++dots >= key_parts_max)
-			return at;
-		else if (std::strchr("\n=,[]{}", *at))
+			next = skip_string(at, end);
+			plain_end = is_triple(at, end) ? next : at;
+		} else if (*at == '#') {
+			next = skip_comment(at, end);
+			plain_end = at;
+		} else if (*at == '.' && ++dots >= key_parts_max) {
+			return {at, "a key of more than 16 parts"};
+		} else if (std::strchr("\n=,[]{}", *at)) {
 			dots = 0;
-		if (at < end)
-			at++;
+		}
+		if (const char *bad = find_non_ascii(at, plain_end))
+			return {bad, "a character that is not ASCII, outside of comments and of "
+				     "strings of one line"};
+		at = next;
 	}
-	return nullptr;
+	return {};
 }
 
 static qe_toml_place place_in(const char *text, const char *at)
@@ -174,9 +209,8 @@ qe_error qe_toml_parse(qe_toml **ret_toml, qe_bytes text, qe_toml_error *ret_err
 {
 	const auto begin = reinterpret_cast<const char *>(text.data);
 
-	if (const char *deep = find_deep_key(begin, begin + text.len))
-		return fail(ret_error, place_in(begin, deep), "a key of more than %zu parts",
-			key_parts_max);
+	if (const trouble trouble = find_trouble(begin, begin + text.len); trouble.at)
+		return fail(ret_error, place_in(begin, trouble.at), "%s", trouble.text);
 	auto result = toml::parse(std::string_view(begin, text.len));
 	if (!result) {
 		const auto description = result.error().description();

@@ -21,6 +21,11 @@ static const struct {
 } vectors[] = {
 	/* TOML itself */
 	{"[node\n", "c.toml:1:6: Error while parsing table header: expected ']', saw '\\n'"},
+	{"[\n", "c.toml:1:2: Error while parsing key: expected bare key starting character or "
+		"string delimiter, saw '\\n'"},
+	{"x\xc3\xa9 = 1\n", "c.toml:1:2: a character that is not ASCII, outside of comments and of "
+			    "strings of one line"},
+	{"# \xc3\xa9\n[node]\nkey_file = \"/\xc3\xa9\"\n", ""},
 	/* unknown things */
 	{"[network]\nlisen = \"[::]:1\"\n",
 		"c.toml:2:1: network.lisen: unknown key; did you mean \"listen\"?"},
