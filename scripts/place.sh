@@ -174,7 +174,7 @@ choose_place() {
 	place=host
 	[ -n "$(host_lacks "$1")" ] || return 0
 	if is_debian_13; then
-		need_root "installing $(host_lacks "$1" | wc -l) missing packages"
+		need_root "installing $(host_lacks "$1" | wc -l) missing programs and libraries"
 		half_made=$(mktemp -d)
 		step 'installing packages with apt' 'Does apt-get update work on this host?' host_install "$half_made"
 		rm -rf "$half_made"
@@ -203,7 +203,7 @@ place_shell() {
 	[ $# -eq 0 ] || kept_shell "$1"
 	choose_place "$test_programs"
 	say "a shell in ${root%/}$checkout; it ends with exit"
-	DEV_PLACE=$place exec "${namespaces[@]}" "$root" "$checkout" /bin/bash -i
+	DEV_PLACE=$place exec "${namespaces[@]}" "$root" "$checkout" /bin/bash
 }
 
 # -- the kept demo -----------------------------------------------------------------------------------------------------
