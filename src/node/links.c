@@ -134,6 +134,24 @@ static void on_remove_cid(void *ctx, struct qe_link *, struct qe_bytes cid)
 	qe_map_remove(&shard->cids, qe_cid_map_key(cid));
 }
 
+/* A peer that gives a token which another link has already only harms itself. */
+static void on_add_reset(void *ctx, struct qe_link *link, struct qe_bytes token)
+{
+	struct qe_shard *shard = ctx;
+	enum qe_error error = qe_map_put(&shard->tokens, qe_cid_map_key(token), link);
+
+	(void)error;
+}
+
+static void on_remove_reset(void *ctx, struct qe_link *link, struct qe_bytes token)
+{
+	struct qe_shard *shard = ctx;
+	uint64_t key = qe_cid_map_key(token);
+
+	if (qe_map_get(&shard->tokens, key) == link)
+		qe_map_remove(&shard->tokens, key);
+}
+
 static void on_established(void *ctx, struct qe_link *link)
 {
 	struct qe_shard *shard = ctx;
@@ -175,6 +193,8 @@ const struct qe_link_ops shard_link_ops = {
 	.authorize = on_authorize,
 	.add_cid = on_add_cid,
 	.remove_cid = on_remove_cid,
+	.add_reset = on_add_reset,
+	.remove_reset = on_remove_reset,
 	.established = on_established,
 	.datagram = on_datagram,
 	.control = on_control,
@@ -309,6 +329,17 @@ static bool may_reset(struct qe_shard *shard)
 	return shard->resets < RESETS_PER_SECOND;
 }
 
+/* The link that this resets, if it is a stateless reset. */
+static struct qe_link *find_reset(const struct qe_shard *shard, struct qe_bytes packet)
+{
+	if (packet.len < QE_RESET_MIN)
+		return nullptr;
+	struct qe_bytes token = {
+		packet.data + packet.len - QE_RESET_TOKEN_SIZE, QE_RESET_TOKEN_SIZE};
+
+	return qe_map_get(&shard->tokens, qe_cid_map_key(token));
+}
+
 static void unknown_connection(
 	struct qe_shard *shard, const struct qe_path *path, struct qe_bytes packet)
 {
@@ -332,6 +363,8 @@ void shard_datagram_input(
 	}
 	struct qe_link *link = qe_map_get(&shard->cids, qe_cid_map_key(dcid));
 
+	if (link == nullptr && kind == QE_PACKET_SHORT)
+		link = find_reset(shard, packet);
 	if (link != nullptr)
 		give_to_link(shard, qe_link_owner(link), path, ecn, packet);
 	else if (kind == QE_PACKET_LONG)

@@ -64,7 +64,8 @@ struct qe_shard {
 	struct qe_pool *packets;
 	struct shard_packet *reading; /* given out by qe_shard_tun_buffer */
 	struct shard_peer *peers;
-	struct qe_map cids; /* connection ID to struct shard_link */
+	struct qe_map cids;   /* connection ID to struct qe_link */
+	struct qe_map tokens; /* token of a stateless reset to struct qe_link */
 	struct qe_heap link_timers, peer_timers;
 	struct qe_list links, dirty, waiting;
 	size_t n_links, n_handshaking, n_blocked;

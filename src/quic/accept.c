@@ -10,8 +10,6 @@
 #include "quic/link_internal.h"
 
 constexpr qe_time RETRY_TOKEN_LIFE = 10 * QE_SECOND;
-/* RFC 9000 section 10.3: a reset looks like a short packet, and is shorter than what it answers. */
-constexpr size_t RESET_MIN = 21;
 constexpr size_t RESET_MAX = 42;
 
 enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *ret_dcid)
@@ -106,7 +104,7 @@ bool qe_stateless_reset(struct qe_link_context *context, struct qe_batch *batch,
 	uint8_t token[QE_RESET_TOKEN_SIZE], noise[RESET_MAX];
 	struct qe_bytes cid = {packet.data + 1, QE_CID_SIZE};
 
-	if (packet.len <= RESET_MIN || !qe_cid_is_ours(&context->cids, cid) ||
+	if (packet.len <= QE_RESET_MIN || !qe_cid_is_ours(&context->cids, cid) ||
 		qe_cid_reset_token(&context->cids, token, cid) != QE_OK)
 		return false;
 	size_t size = packet.len - 1 < RESET_MAX ? packet.len - 1 : RESET_MAX;

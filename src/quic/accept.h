@@ -7,6 +7,9 @@
 
 #include "quic/link.h"
 
+/* RFC 9000 section 10.3: a reset looks like a short packet, and is shorter than what it answers. */
+constexpr size_t QE_RESET_MIN = 21;
+
 enum qe_packet_kind : uint8_t {
 	QE_PACKET_MALFORMED,
 	QE_PACKET_SHORT, /* of an established connection */

@@ -302,6 +302,7 @@ static const ngtcp2_callbacks *all_callbacks(void)
 	callbacks.path_validation = path_validation;
 	link_crypto_callbacks(&callbacks);
 	link_control_callbacks(&callbacks);
+	link_reset_callbacks(&callbacks);
 	return &callbacks;
 }
 
@@ -486,6 +487,7 @@ struct qe_link *qe_link_free(struct qe_link *link)
 		return nullptr;
 	while (link->n_cids > 0)
 		remove_cid_at(link, link->n_cids - 1);
+	link_reset_done(link);
 	qe_tls_free(link->tls);
 	ngtcp2_conn_del(link->conn);
 	link_control_done(&link->control);

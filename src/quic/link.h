@@ -46,6 +46,10 @@ struct qe_link_ops {
 	/* A connection ID under which packets for this link arrive; false: it is taken. */
 	bool (*add_cid)(void *ctx, struct qe_link *link, struct qe_bytes cid);
 	void (*remove_cid)(void *ctx, struct qe_link *link, struct qe_bytes cid);
+	/* A packet for no link that ends with this token is a stateless reset of this one, and to
+	 * be given to it. */
+	void (*add_reset)(void *ctx, struct qe_link *link, struct qe_bytes token);
+	void (*remove_reset)(void *ctx, struct qe_link *link, struct qe_bytes token);
 	/* Both sides have authenticated one another, and both know it. */
 	void (*established)(void *ctx, struct qe_link *link);
 	/* One DATAGRAM frame, with its context byte; the bytes live until the callback returns. */

@@ -10,6 +10,7 @@
 #include "quic/link.h"
 
 constexpr size_t LINK_CIDS_MAX = 24; /* ngtcp2 keeps at most 8 active, and as many retiring */
+constexpr size_t LINK_TOKENS_MAX = 8;
 constexpr size_t CONTROL_QUEUE_MAX = 16 * 1024;
 
 struct control_stream {
@@ -43,6 +44,9 @@ struct qe_link {
 	struct control_stream control;
 	struct link_cid cids[LINK_CIDS_MAX];
 	size_t n_cids;
+	uint8_t tokens[LINK_TOKENS_MAX]
+		      [QE_RESET_TOKEN_SIZE]; /* what the peer would reset it with */
+	size_t n_tokens;
 
 	qe_time now; /* of the call under way, for the callbacks */
 	qe_time started, established_at;
@@ -69,6 +73,11 @@ void link_control_callbacks(ngtcp2_callbacks *callbacks);
 size_t link_control_unsent(
 	const struct control_stream *control, ngtcp2_vec *vectors, size_t capacity);
 void link_control_mark_sent(struct control_stream *control, size_t len);
+
+/* ---- link_reset.c ---- */
+
+void link_reset_callbacks(ngtcp2_callbacks *callbacks);
+void link_reset_done(struct qe_link *link);
 
 /* ---- link.c ---- */
 
