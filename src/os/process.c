@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/process.h"
+
+bool qe_process_has_terminal(void)
+{
+	return isatty(STDERR_FILENO);
+}
+
+/* A byte means ready; the end of the pipe without one, that the child is no more. */
+static int wait_for_child(pid_t child, int pipe_end)
+{
+	int status = 0;
+	ssize_t n;
+	char byte;
+
+	do
+		n = read(pipe_end, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	close(pipe_end);
+	if (n == 1)
+		return 0;
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+enum qe_error qe_process_background(bool *ret_is_child, int *ret_ready, int *ret_exit_code)
+{
+	int ends[2];
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return qe_error_errno();
+	child = fork();
+	if (child < 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return -EAGAIN;
+	}
+	*ret_is_child = child == 0;
+	if (child == 0) {
+		close(ends[0]);
+		setsid();
+		*ret_ready = ends[1];
+		return QE_OK;
+	}
+	close(ends[1]);
+	*ret_exit_code = wait_for_child(child, ends[0]);
+	return QE_OK;
+}
+
+void qe_process_ready(int ready)
+{
+	(void)!write(ready, "", 1);
+	close(ready);
+}
+
+bool qe_process_detach_streams(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct stat status;
+	bool is_file = fstat(STDERR_FILENO, &status) == 0 && S_ISREG(status.st_mode);
+
+	if (null < 0)
+		return is_file;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (!is_file)
+		dup2(null, STDERR_FILENO);
+	close(null);
+	return is_file;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The process and its terminal. */
+#pragma once
+
+#include "base/error.h"
+
+bool qe_process_has_terminal(void); /* whether standard error is one */
+
+/* Forks. In the child, which is the leader of a session of its own: *ret_is_child is set, and what
+ * qe_process_ready needs is in *ret_ready. In the parent: returns when the child has called
+ * qe_process_ready or has ended; *ret_exit_code is then 0, or the child's. */
+enum qe_error qe_process_background(bool *ret_is_child, int *ret_ready, int *ret_exit_code);
+void qe_process_ready(int ready);
+
+/* Standard input, output and error lead nowhere from now on; but an error stream that is a file
+ * stays, and then the result is true. */
+bool qe_process_detach_streams(void);
