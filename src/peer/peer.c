@@ -262,8 +262,13 @@ static void retire(struct qe_peer *peer, struct peer_link *entry, qe_time now)
 		entry->drain_until = drain_until(entry->link, now);
 }
 
-/* The elector retires what is not the best; the other side follows, and whatever is too old retires
- * by itself. */
+static bool is_older(const struct qe_link *link, const struct qe_link *than)
+{
+	return qe_link_established_at(link) <= qe_link_established_at(than);
+}
+
+/* The elector retires what is older than the best; a newer one is still looking for its path MTU.
+ * The other side follows, and whatever is too old retires by itself. */
 static void retire_others(struct qe_peer *peer, qe_time now)
 {
 	bool settled = peer->current != nullptr && qe_link_is_ready(peer->current, now);
@@ -274,8 +279,8 @@ static void retire_others(struct qe_peer *peer, qe_time now)
 		if (entry->link == peer->current || entry->retired_here ||
 			!qe_link_is_established(entry->link))
 			continue;
-		if (entry->retired_there || (settled && peer->config.elector) ||
-			too_old(peer, entry->link, now))
+		if (entry->retired_there || too_old(peer, entry->link, now) ||
+			(settled && peer->config.elector && is_older(entry->link, peer->current)))
 			retire(peer, entry, now);
 	}
 }
