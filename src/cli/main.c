@@ -146,8 +146,9 @@ static enum qe_exit fail_unknown(char *const *arguments)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		words[i] = commands[i].name;
 	const char *nearest = qe_text_nearest(arguments[0], words, N_COMMANDS);
-	fprintf(stderr, "quicether: there is no command %s%s%s\nTry: quicether --help\n",
-		arguments[0], nearest ? "; did you mean " : "", nearest ? nearest : "");
+	fprintf(stderr, "quicether: there is no command %s%s%s%s\nTry: quicether --help\n",
+		arguments[0], nearest ? "; did you mean " : "", nearest ? nearest : "",
+		nearest ? "?" : "");
 	return QE_EXIT_USAGE;
 }
 

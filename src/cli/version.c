@@ -41,7 +41,7 @@ static json_t *libraries(void)
 
 static void show(json_t *version)
 {
-	const char *name;
+	const char *name, *between = "";
 	json_t *library;
 
 	printf("quicether %s (%s), %s\n", qe_get_text(version, "version"),

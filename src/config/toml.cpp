@@ -94,15 +94,25 @@ static const char *find_non_ascii(const char *at, const char *end)
 	return nullptr;
 }
 
+/* Within a word toml++ takes a quote for a part of it, and finds fault only at the word's end.
+ * After a dot it depends: a."b" is a key, 1."b" is such a word. No key of ours needs that. */
+static bool may_begin_string(char before)
+{
+	return before != '\0' && std::strchr(" \t\r\n=,[{", before);
+}
+
 static trouble find_trouble(const char *at, const char *end)
 {
 	size_t dots = 0;
+	char before = '\n';
 
 	if (end - at >= 3 && std::memcmp(at, "\xef\xbb\xbf", 3) == 0)
 		at += 3; /* the byte order mark of some editors */
 	while (at < end) {
 		const char *next = at + 1, *plain_end = next;
-		if (*at == '"' || *at == '\'') {
+		if ((*at == '"' || *at == '\'') && !may_begin_string(before)) {
+			return {at, "a quote within a word"};
+		} else if (*at == '"' || *at == '\'') {
 			next = skip_string(at, end);
 			plain_end = is_triple(at, end) ? next : at;
 		} else if (*at == '#') {
@@ -117,6 +127,7 @@ static trouble find_trouble(const char *at, const char *end)
 			return {bad, "a character that is not ASCII, outside of comments and of "
 				     "strings of one line"};
 		at = next;
+		before = at[-1];
 	}
 	return {};
 }
