@@ -12,6 +12,7 @@
 constexpr size_t LINK_CIDS_MAX = 24; /* ngtcp2 keeps at most 8 active, and as many retiring */
 constexpr size_t LINK_TOKENS_MAX = 8;
 constexpr size_t CONTROL_QUEUE_MAX = 16 * 1024;
+constexpr qe_time LINK_KEEPALIVE = 20 * QE_SECOND; /* below what NATs keep a UDP binding for */
 
 struct control_stream {
 	int64_t id; /* -1: not open */
@@ -37,7 +38,8 @@ struct qe_link {
 	bool authorised, established;
 	struct qe_node_id peer; /* dialled: the expected one */
 	struct qe_path path;
-	ngtcp2_path_storage written; /* the path of the last packet written, as ngtcp2 has it */
+	ngtcp2_path_storage known;   /* the same, as ngtcp2 has it */
+	ngtcp2_path_storage written; /* of the last packet written */
 
 	enum qe_suite suite;
 	const char *key_exchange;
@@ -81,5 +83,20 @@ void link_reset_done(struct qe_link *link);
 
 /* ---- link.c ---- */
 
+/* The largest UDP payload that the TUN's MTU can need. */
+uint16_t link_payload_max(const struct qe_link_context *context);
+
+/* ---- link_path.c ---- */
+
 /* The addresses as ngtcp2 wants them; storage holds them. */
 ngtcp2_path link_path_to_ngtcp2(ngtcp2_path_storage *storage, const struct qe_path *path);
+/* The path as the link sees it: a local address that the system chooses is no part of it. */
+struct qe_path link_normal_path(const struct qe_link *link, const struct qe_path *path);
+/* Where the packet just written goes: nearly always link->path, else *other is filled in. */
+const struct qe_path *link_written_path(const struct qe_link *link, struct qe_path *other);
+/* Takes over ngtcp2's idea of the current path. */
+void link_follow_path(struct qe_link *link);
+
+/* ---- link_memory.c ---- */
+
+extern const ngtcp2_mem link_memory;

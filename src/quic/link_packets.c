@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * Packets of a link: in, out, and at its deadlines. qe_link_send runs once for each IP packet: it
+ * writes straight into the batch, and nothing in it allocates.
+ */
+#include <errno.h>
+
+#include "base/time.h"
+#include "quic/link_internal.h"
+
+constexpr size_t PADDED_MIN = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
+
+static enum qe_error failed(struct qe_link *link, int failure)
+{
+	link->failure = failure;
+	switch (failure) {
+	case NGTCP2_ERR_DRAINING:
+	case NGTCP2_ERR_CLOSING:
+		link->reason = "closed by the peer";
+		return QE_ERR_CLOSED;
+	case NGTCP2_ERR_DROP_CONN:
+	case NGTCP2_ERR_RETRY:
+		return QE_ERR_CLOSED;
+	case NGTCP2_ERR_IDLE_CLOSE:
+		link->reason = "the peer has fallen silent";
+		return QE_ERR_CLOSED;
+	case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
+		link->reason = "no answer";
+		return QE_ERR_CLOSED;
+	case NGTCP2_ERR_NOMEM:
+		link->reason = "out of memory";
+		return -ENOMEM;
+	case NGTCP2_ERR_CALLBACK_FAILURE: /* the callback has set the reason */
+		return QE_ERR_PROTOCOL;
+	case NGTCP2_ERR_CRYPTO:
+		if (link->reason == nullptr)
+			link->reason = "the TLS handshake failed";
+		return QE_ERR_CRYPTO;
+	default:
+		link->reason = ngtcp2_strerror(failure);
+		return QE_ERR_PROTOCOL;
+	}
+}
+
+enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, uint8_t ecn,
+	struct qe_bytes packet, qe_time now)
+{
+	ngtcp2_path_storage storage;
+	struct qe_path normal = link_normal_path(link, path);
+	ngtcp2_path from = link_path_to_ngtcp2(&storage, &normal);
+	ngtcp2_pkt_info info = {.ecn = ecn};
+
+	link->now = now;
+	int rv = ngtcp2_conn_read_pkt(link->conn, &from, &info, packet.data, packet.len, now);
+
+	return rv == 0 ? QE_OK : failed(link, rv);
+}
+
+static void note_progress(struct qe_link *link, qe_time now)
+{
+	ngtcp2_conn_info info;
+
+	ngtcp2_conn_get_conn_info(link->conn, &info);
+	if (info.pkt_recv != link->packets_seen) {
+		link->packets_seen = info.pkt_recv;
+		link->last_input = now;
+		link->unanswered_since = QE_TIME_NEVER;
+		link_follow_path(link);
+	}
+	if (info.bytes_in_flight == 0)
+		link->unanswered_since = QE_TIME_NEVER;
+	else if (link->unanswered_since == QE_TIME_NEVER)
+		link->unanswered_since = now;
+	/* TLS has nothing more to say; it is most of what an idle link would weigh. */
+	if (link->established && link->tls != nullptr)
+		link->tls = qe_tls_free(link->tls);
+}
+
+/* Writes one packet with what the link itself has to say; 0 bytes when it has nothing. */
+static ngtcp2_ssize write_packet(
+	struct qe_link *link, uint8_t *to, size_t size, ngtcp2_pkt_info *info, qe_time now)
+{
+	ngtcp2_vec vectors[8];
+	size_t n = link_control_unsent(&link->control, vectors, 8);
+	ngtcp2_ssize taken = -1;
+	ngtcp2_ssize len = ngtcp2_conn_writev_stream(link->conn, &link->written.path, info, to,
+		size, &taken, NGTCP2_WRITE_STREAM_FLAG_NONE, n > 0 ? link->control.id : -1, vectors,
+		n, now);
+
+	if (taken > 0)
+		link_control_mark_sent(&link->control, (size_t)taken);
+	if (len == NGTCP2_ERR_STREAM_DATA_BLOCKED)
+		len = ngtcp2_conn_writev_stream(link->conn, &link->written.path, info, to, size,
+			nullptr, NGTCP2_WRITE_STREAM_FLAG_NONE, -1, nullptr, 0, now);
+	return len;
+}
+
+enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_time now)
+{
+	size_t size = link_payload_max(link->context);
+
+	link->now = now;
+	note_progress(link, now);
+	if (link->probe) /* a keepalive that is due at once is a PING */
+		ngtcp2_conn_set_keep_alive_timeout(link->conn, 1);
+	for (;;) {
+		uint8_t *to = qe_batch_room(batch, size);
+		ngtcp2_pkt_info info;
+		struct qe_path other;
+		ngtcp2_ssize len = write_packet(link, to, size, &info, now);
+
+		if (len < 0)
+			return failed(link, (int)len);
+		if (len == 0)
+			break;
+		qe_batch_add(
+			batch, (size_t)len, link_written_path(link, &other), (uint8_t)info.ecn);
+	}
+	if (link->probe)
+		ngtcp2_conn_set_keep_alive_timeout(link->conn, LINK_KEEPALIVE);
+	link->probe = false;
+	note_progress(link, now);
+	return QE_OK;
+}
+
+enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t context_byte,
+	struct qe_bytes packet, qe_time now)
+{
+	ngtcp2_vec vectors[] = {{&context_byte, 1}, {(uint8_t *)packet.data, packet.len}};
+	size_t need = packet.len + QE_LINK_OVERHEAD;
+	bool padded = need >= PADDED_MIN;
+	size_t size = padded ? need : link_payload_max(link->context);
+
+	if (packet.len > qe_link_path_mtu(link))
+		return qe_link_is_ready(link, now) ? QE_ERR_TOO_BIG : QE_ERR_BLOCKED;
+	for (;;) {
+		uint8_t *to = qe_batch_room(batch, size);
+		ngtcp2_pkt_info info;
+		struct qe_path other;
+		int accepted = 0;
+		ngtcp2_ssize len = ngtcp2_conn_writev_datagram(link->conn, &link->written.path,
+			&info, to, size, &accepted,
+			padded ? NGTCP2_WRITE_DATAGRAM_FLAG_PADDING
+			       : NGTCP2_WRITE_DATAGRAM_FLAG_NONE,
+			0, vectors, 2, now);
+
+		if (len < 0)
+			return failed(link, (int)len);
+		if (len == 0)
+			return QE_ERR_BLOCKED;
+		qe_batch_add(
+			batch, (size_t)len, link_written_path(link, &other), (uint8_t)info.ecn);
+		if (accepted)
+			return QE_OK;
+	}
+}
+
+enum qe_error qe_link_timer(struct qe_link *link, qe_time now)
+{
+	int rv = 0;
+
+	link->now = now;
+	if (link->next_ready_check <= now)
+		link->next_ready_check = QE_TIME_NEVER;
+	if (ngtcp2_conn_get_expiry(link->conn) <= now)
+		rv = ngtcp2_conn_handle_expiry(link->conn, now);
+	return rv == 0 ? QE_OK : failed(link, rv);
+}
+
+qe_time qe_link_deadline(const struct qe_link *link)
+{
+	return qe_time_min(ngtcp2_conn_get_expiry(link->conn), link->next_ready_check);
+}
+
+void qe_link_sent(struct qe_link *link, qe_time now)
+{
+	ngtcp2_conn_update_pkt_tx_time(link->conn, now);
+}
+
+void qe_link_close(
+	struct qe_link *link, struct qe_batch *batch, enum qe_close_code code, qe_time now)
+{
+	size_t size = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
+	uint8_t *to = qe_batch_room(batch, size);
+	ngtcp2_pkt_info info;
+	ngtcp2_ccerr error;
+	struct qe_path other;
+
+	ngtcp2_ccerr_default(&error);
+	if (link->failure == NGTCP2_ERR_CRYPTO && ngtcp2_conn_get_tls_alert(link->conn) != 0)
+		ngtcp2_ccerr_set_tls_alert(
+			&error, ngtcp2_conn_get_tls_alert(link->conn), nullptr, 0);
+	else if (link->failure != 0 && link->failure != NGTCP2_ERR_CALLBACK_FAILURE)
+		ngtcp2_ccerr_set_liberr(&error, link->failure, nullptr, 0);
+	else
+		ngtcp2_ccerr_set_application_error(&error, code, nullptr, 0);
+	ngtcp2_ssize len = ngtcp2_conn_write_connection_close(
+		link->conn, &link->written.path, &info, to, size, &error, now);
+
+	if (len > 0)
+		qe_batch_add(
+			batch, (size_t)len, link_written_path(link, &other), (uint8_t)info.ecn);
+}
+
+void qe_link_probe(struct qe_link *link)
+{
+	link->probe = link->established;
+}
