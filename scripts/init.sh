@@ -10,6 +10,7 @@ root=$1 checkout=$2
 shift 2
 
 mount_root() {
+	mount --bind "$root" "$root"
 	mount -t proc proc "$root/proc"
 	mount --rbind /sys "$root/sys"
 	mount --rbind /dev "$root/dev"
