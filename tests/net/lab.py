@@ -186,7 +186,7 @@ class Host:
         self.nft(f'''table inet loss {{
             chain forward {{
                 type filter hook forward priority filter;
-                numgen random mod 1000 < {round(10 * percent)} drop
+                numgen random mod 1000 <= {round(10 * percent) - 1} drop
             }}
         }}''')
 
