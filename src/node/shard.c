@@ -135,6 +135,7 @@ struct qe_shard *qe_shard_free(struct qe_shard *shard)
 {
 	if (shard == nullptr)
 		return nullptr;
+	qe_heap_done(&shard->peer_timers); /* lets go of timers in the peers */
 	free_peers(shard);
 	QE_LIST_FOR_EACH (place, &shard->links)
 		shard_link_free(shard, QE_CONTAINER_OF(place, struct shard_link, place));
@@ -146,7 +147,6 @@ struct qe_shard *qe_shard_free(struct qe_shard *shard)
 	qe_map_done(&shard->cids);
 	qe_map_done(&shard->tokens);
 	qe_heap_done(&shard->link_timers);
-	qe_heap_done(&shard->peer_timers);
 	free(shard);
 	return nullptr;
 }
