@@ -39,8 +39,8 @@ static void loses_nothing(void **)
 {
 	struct mesh_pair pair = rotating_pair(11, MESH_WAITS);
 	struct mesh *mesh = pair.mesh;
-	mesh_flow_start(pair.a, pair.b, MESH_UDP4, 200, 10 * QE_MILLISECOND);
-	mesh_flow_start(pair.b, pair.a, MESH_UDP6, 200, 10 * QE_MILLISECOND);
+	mesh_flow_start(pair.a, pair.b, MESH_UDP4, 200, 20 * QE_MILLISECOND);
+	mesh_flow_start(pair.b, pair.a, MESH_UDP6, 200, 20 * QE_MILLISECOND);
 	mesh_flow_start(pair.a, pair.b, MESH_TCP6, 1300, 100 * QE_MILLISECOND)->segments = 8;
 	mesh_flow_start(pair.b, pair.a, MESH_UDP4, 1400, 100 * QE_MILLISECOND)->segments = 8;
 	for (unsigned round = 0; rotations(&pair) < ROTATIONS; round++) {
@@ -70,9 +70,9 @@ static void loses_nothing_when_both_dial(void **)
 	struct mesh_pair pair = rotating_pair(12, MESH_DIALS);
 	run_watched(&pair, 2 * ROTATE);
 	struct mesh_flow *there = mesh_flow_start(
-		pair.a, pair.b, MESH_UDP4, 200, 10 * QE_MILLISECOND);
+		pair.a, pair.b, MESH_UDP4, 200, 20 * QE_MILLISECOND);
 	struct mesh_flow *back = mesh_flow_start(
-		pair.b, pair.a, MESH_UDP6, 200, 10 * QE_MILLISECOND);
+		pair.b, pair.a, MESH_UDP6, 200, 20 * QE_MILLISECOND);
 	run_watched(&pair, 40 * ROTATE);
 	mesh_flow_stop(there);
 	mesh_flow_stop(back);
