@@ -124,7 +124,7 @@ enum qe_exit qe_call(const struct qe_args *args, const char *method, json_t *par
 
 enum qe_exit qe_print_json(json_t *json)
 {
-	int failed = json_dumpf(json, stdout, JSON_INDENT(2));
+	int failed = json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 
 	fputc('\n', stdout);
 	json_decref(json);

@@ -6,7 +6,8 @@
 #include "cli/output.h"
 
 #define TEXT_SIZE 512
-#define ID_SHOWN 12 /* characters of a NodeId in a table: enough to name it by */
+#define OVERLAY "fd51:e7" /* how every overlay address begins */
+#define ID_SHOWN 12       /* characters of a NodeId in a table: enough to name it by */
 
 /* ---- status ---- */
 
@@ -108,12 +109,34 @@ static void add_link(struct qe_table *table, json_t *link)
 	qe_table_add(table, "%s", up ? age : "-");
 }
 
+/* Hosts without their length. The overlay address, which everybody has, only where there is no
+ * other: `routes` has them all. */
+static void add_addresses(struct qe_text *to, json_t *addresses)
+{
+	bool others = json_array_size(addresses) > 1;
+	const char *between = "";
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(addresses, i, item)
+	{
+		const char *prefix = json_string_value(item) ? json_string_value(item) : "-";
+		const char *slash = strchr(prefix, '/');
+		if (others && strncmp(prefix, OVERLAY, strlen(OVERLAY)) == 0)
+			continue;
+		bool host = slash && (strcmp(slash, "/32") == 0 || strcmp(slash, "/128") == 0);
+		qe_text_addf(to, "%s%.*s", between,
+			(int)(host ? (size_t)(slash - prefix) : strlen(prefix)), prefix);
+		between = ", ";
+	}
+}
+
 static void add_peer(struct qe_table *table, json_t *peer)
 {
 	char addresses[TEXT_SIZE];
 	struct qe_text text = qe_text_init(addresses, sizeof addresses);
 
-	qe_add_texts(&text, qe_get(peer, "addresses"));
+	add_addresses(&text, qe_get(peer, "addresses"));
 	qe_table_add(table, "%s", qe_get_text(peer, "name"));
 	qe_table_add(table, "%.*s", ID_SHOWN, qe_get_text(peer, "id"));
 	qe_table_add(table, "%s", qe_get_text(peer, "state"));

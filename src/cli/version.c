@@ -48,8 +48,13 @@ static void show(json_t *version)
 		qe_get_text(version, "commit"), qe_get_text(version, "build"));
 	printf("Packets are protected by %s, handshakes by %s\n", qe_get_text(version, "packets"),
 		qe_get_text(version, "tls"));
+	printf("Built with");
 	json_object_foreach(json_object_get(version, "libraries"), name, library)
-		printf("%s %s\n", name, json_string_value(library));
+	{
+		printf("%s %s %s", between, name, json_string_value(library));
+		between = ",";
+	}
+	printf("\n");
 }
 
 enum qe_exit qe_command_version(const struct qe_args *args)
