@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 extern char **environ;
 
@@ -51,7 +50,7 @@ static enum qe_error make_folders(const char *path)
 		size_t len = (size_t)(slash - path);
 		memcpy(folder, path, len);
 		folder[len] = '\0';
-		if (mkdir(folder, 0700) != 0 && errno != EEXIST && access(folder, F_OK) != 0)
+		if (mkdir(folder, 0700) != 0 && errno != EEXIST)
 			return qe_error_errno();
 	}
 	return QE_OK;

@@ -15,7 +15,6 @@
 #include "config/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,25 +41,19 @@ static const char *get_environment(char *const *environment, const char *name)
 
 /* ---- the file ---- */
 
-/* At most QE_CONFIG_FILE_MAX bytes. *ret_text is to be freed. */
-static enum qe_error read_all(int fd, char **ret_text, size_t *ret_len)
+/* At most QE_CONFIG_FILE_MAX bytes; *ret_text is to be freed. */
+static enum qe_error read_file(const char *path, char **ret_text, size_t *ret_len)
 {
-	char *text = malloc(QE_CONFIG_FILE_MAX + 1);
-	size_t len = 0;
-	ssize_t got = 1;
+	FILE *file = fopen(path, "re");
 
-	if (!text)
-		return -ENOMEM;
-	while (got > 0 && len <= QE_CONFIG_FILE_MAX) {
-		got = read(fd, text + len, QE_CONFIG_FILE_MAX + 1 - len);
-		if (got > 0)
-			len += (size_t)got;
-		else if (got < 0 && errno == EINTR)
-			got = 1;
-	}
-	enum qe_error error = got < 0                    ? qe_error_errno()
+	if (!file)
+		return qe_error_errno();
+	char *text = malloc(QE_CONFIG_FILE_MAX + 1);
+	size_t len = text ? fread(text, 1, QE_CONFIG_FILE_MAX + 1, file) : 0;
+	enum qe_error error = !text || ferror(file)      ? qe_error_errno()
 			      : len > QE_CONFIG_FILE_MAX ? QE_ERR_TOO_BIG
 							 : QE_OK;
+	fclose(file);
 	if (error != QE_OK) {
 		free(text);
 		return error;
@@ -68,17 +61,6 @@ static enum qe_error read_all(int fd, char **ret_text, size_t *ret_len)
 	*ret_text = text;
 	*ret_len = len;
 	return QE_OK;
-}
-
-static enum qe_error read_file(const char *path, char **ret_text, size_t *ret_len)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-	if (fd < 0)
-		return qe_error_errno();
-	enum qe_error error = read_all(fd, ret_text, ret_len);
-	close(fd);
-	return error;
 }
 
 /* The file that was found: its name, and what stands in it. */
