@@ -2,7 +2,7 @@
 /* version: this program, what it was built with, and what it runs on. */
 #include <stdio.h>
 
-#include "build.h"
+#include "cli/build.h"
 #include "cli/output.h"
 #include "crypto/aead.h"
 
@@ -60,7 +60,7 @@ static void show(json_t *version)
 enum qe_exit qe_command_version(const struct qe_args *args)
 {
 	json_t *version = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "version", QE_BUILD_VERSION,
-		"commit", QE_BUILD_COMMIT, "build", QE_BUILD_COMPILER, "packets",
+		"commit", qe_build_commit, "build", QE_BUILD_COMPILER, "packets",
 		provider(QE_CRYPTO_BEST), "tls", provider(QE_CRYPTO_OPENSSL), "libraries",
 		libraries());
 
