@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The daemon wires the library, which does no I/O, to the host: a TUN interface, a UDP socket,
+ * addresses, routes, names, a control socket. It starts in stages, each of which may fail with a
+ * sentence that says what to do, and whatever has been started is ended in reverse. Nothing is
+ * changed on the host before everything that can be checked has been; and all that is changed hangs
+ * on descriptors, so that a crash undoes it too.
+ *
+ * Two threads matter. The control thread (this file, and all others of this folder but worker.c)
+ * runs an event loop: signals, JSON-RPC, netlink, names, timers. The worker (worker.c) owns the
+ * shard and moves packets. They share only rings, and the node, which never changes. A third thread
+ * waits for name servers (os/resolver.c).
+ *
+ * Privileges are needed up to the stage "sandbox"; threads are made after it, and so never have
+ * any.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "crypto/key.h"
+#include "daemon/daemon.h"
+#include "daemon/endpoints.h"
+#include "daemon/events.h"
+#include "daemon/host.h"
+#include "daemon/methods.h"
+#include "net/addr.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "os/sandbox.h"
+#include "os/signals.h"
+
+constexpr char socket_group[] = "quicether";
+/* Changes of the host's network come in swarms: wait for the end of each. */
+constexpr qe_time network_settles = QE_SECOND / 2;
+/* How long the last answers may take to leave. */
+constexpr qe_time goodbye = QE_SECOND;
+
+struct daemon {
+	const struct qe_config *config;
+	struct qe_key *key;
+	struct qe_log log;
+	bool background;
+	int ready; /* where to say so; in the background only */
+	int exit_code;
+	qe_time started;
+	bool stopping;
+
+	struct qe_loop *loop;
+	struct qe_watch signals;
+	struct qe_node *node;
+	struct qe_netlink *netlink;
+	struct qe_udp *udp;
+	struct qe_unix_listener *listener;
+	struct qe_tun *tun;
+	struct qe_netlink_monitor *monitor;
+	struct qe_watch network;
+	struct qe_alarm network_alarm;
+	struct qe_worker *worker;
+	struct qe_resolver *resolver;
+	struct qe_endpoints *endpoints;
+	struct qe_service *service;
+	struct qe_rpc_server *server;
+};
+
+/* ---- failing ---- */
+
+/* What an error means at a stage, and what to do about it. */
+struct advice {
+	enum qe_error error;
+	const char *text;
+};
+
+static const char *find_advice(const struct advice *rows, enum qe_error error)
+{
+	for (; rows->text; rows++) {
+		if (rows->error == error)
+			return rows->text;
+	}
+	return qe_error_text(error);
+}
+
+static void set_exit_code(struct daemon *daemon, enum qe_error error)
+{
+	daemon->exit_code = error == -EPERM || error == -EACCES ? 4 : 1;
+}
+
+[[gnu::format(printf, 3, 4)]] static enum qe_error fail(
+	struct daemon *daemon, enum qe_error error, const char *format, ...)
+{
+	char message[700];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	qe_log(&daemon->log, QE_LOG_ERROR, "start_failed", nullptr, "%s", message);
+	set_exit_code(daemon, error);
+	return error;
+}
+
+/* ---- loop and signals ---- */
+
+static void stop(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	daemon->stopping = true;
+}
+
+static void signal_came(struct qe_watch *watch, unsigned)
+{
+	struct daemon *daemon = QE_CONTAINER_OF(watch, struct daemon, signals);
+	const char *name = qe_signals_read(watch->fd);
+
+	if (!name)
+		return;
+	qe_log(&daemon->log, QE_LOG_INFO, "signal", nullptr, "SIG%s: stopping", name);
+	stop(daemon);
+}
+
+static enum qe_error start_loop(struct daemon *daemon)
+{
+	daemon->signals.ready = signal_came;
+	QE_TRY(qe_loop_new(&daemon->loop));
+	QE_TRY(qe_signals_take(&daemon->signals.fd));
+	return qe_loop_add(daemon->loop, &daemon->signals, QE_READABLE);
+}
+
+static void release_signals(struct daemon *daemon)
+{
+	if (daemon->signals.fd >= 0)
+		qe_signals_release(daemon->signals.fd);
+	daemon->signals.fd = -1;
+}
+
+static void stop_loop(struct daemon *daemon)
+{
+	release_signals(daemon);
+	daemon->loop = qe_loop_free(daemon->loop);
+}
+
+/* ---- node ---- */
+
+static enum qe_error make_node(
+	struct daemon *daemon, struct qe_prefix *local, struct qe_peer_settings *peers)
+{
+	const struct qe_config *config = daemon->config;
+	struct qe_addr overlay = qe_node_id_overlay_addr(qe_key_get_id(daemon->key));
+	struct qe_node_settings settings = {
+		.name = config->node.name,
+		.key = daemon->key,
+		.mtu = config->network.mtu,
+		.pq = config->security.pq,
+		.cipher = config->security.cipher,
+		.rotate = config->security.rotate_secs * QE_SECOND,
+		.local = local,
+		.n_local = config->n_local + 1,
+		.peers = peers,
+		.n_peers = config->n_peers,
+	};
+
+	local[0] = qe_prefix_host(&overlay);
+	for (size_t i = 0; i < config->n_local; i++)
+		local[i + 1] = config->local[i];
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct qe_config_peer *peer = &config->peers[i];
+
+		peers[i] = (struct qe_peer_settings){peer->name, peer->id, peer->prefixes,
+			peer->n_prefixes, peer->endpoints.n > 0};
+	}
+	return qe_node_new(&daemon->node, &settings);
+}
+
+static enum qe_error start_node(struct daemon *daemon)
+{
+	const struct qe_config *config = daemon->config;
+	struct qe_prefix *local = calloc(config->n_local + 1, sizeof(*local));
+	struct qe_peer_settings *peers = calloc(config->n_peers + 1, sizeof(*peers));
+	enum qe_error error = local && peers ? make_node(daemon, local, peers) : -ENOMEM;
+
+	free(local);
+	free(peers);
+	if (error != QE_OK)
+		return fail(daemon, error, "the node cannot be made: %s", qe_error_text(error));
+	return QE_OK;
+}
+
+static void stop_node(struct daemon *daemon)
+{
+	daemon->node = qe_node_free(daemon->node);
+}
+
+/* ---- the host's network ---- */
+
+static enum qe_error start_check(struct daemon *daemon)
+{
+	char why_text[400] = "", where[256];
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+	enum qe_error error = qe_netlink_new(&daemon->netlink);
+
+	if (error == QE_OK)
+		error = qe_host_check(daemon->netlink, daemon->config, &why);
+	if (error == QE_OK)
+		return QE_OK;
+	if (error == QE_ERR_CONFLICT)
+		return fail(daemon, error, "%s", why_text);
+	qe_config_where(daemon->config, "network.tun_name", where, sizeof(where));
+	if (error == -EBUSY)
+		return fail(daemon, error,
+			"%s: there is an interface named %s already: stop what made it, or choose "
+			"another name with --tun-name",
+			where, daemon->config->network.tun_name);
+	return fail(daemon, error, "the host's addresses and routes cannot be read: %s",
+		qe_error_text(error));
+}
+
+static void stop_check(struct daemon *daemon)
+{
+	daemon->netlink = qe_netlink_free(daemon->netlink);
+}
+
+static enum qe_error start_udp(struct daemon *daemon)
+{
+	static const struct advice advice[] = {
+		{-EADDRINUSE, "another program uses the port: stop it, or choose another with "
+			      "--listen"},
+		{-EADDRNOTAVAIL, "this host does not have the address"},
+		{-EACCES, "the port is reserved: run as root, or choose one above 1023"},
+		{-EAFNOSUPPORT, "this host has no IPv6"},
+		{},
+	};
+	const struct qe_endpoint *listen = &daemon->config->network.listen;
+	enum qe_error error = qe_udp_new(&daemon->udp, listen);
+	char text[QE_ENDPOINT_TEXT_SIZE], where[256];
+
+	if (error == QE_OK)
+		return QE_OK;
+	qe_endpoint_format(text, listen);
+	qe_config_where(daemon->config, "network.listen", where, sizeof(where));
+	return fail(daemon, error, "%s: cannot listen on UDP %s: %s", where, text,
+		find_advice(advice, error));
+}
+
+static void stop_udp(struct daemon *daemon)
+{
+	daemon->udp = qe_udp_free(daemon->udp);
+}
+
+static enum qe_error start_listener(struct daemon *daemon)
+{
+	static const struct advice advice[] = {
+		{-EADDRINUSE, "a daemon is running there already: \"quicether stop\" ends it"},
+		{-EEXIST, "what is there is no socket: remove it, or choose another path"},
+		{-EACCES, "no permission: run as root"},
+		{-EPERM, "no permission: run as root"},
+		{-EROFS, "the file system cannot be written to"},
+		{-ENOENT, "the directory above does not exist"},
+		{-ENAMETOOLONG, "the path is too long: at most 107 bytes"},
+		{},
+	};
+	const char *path = daemon->config->socket_path;
+	enum qe_error error = qe_unix_listener_new(&daemon->listener, path, socket_group);
+
+	if (error != QE_OK)
+		return fail(
+			daemon, error, "control socket %s: %s", path, find_advice(advice, error));
+	return QE_OK;
+}
+
+static void stop_listener(struct daemon *daemon)
+{
+	daemon->listener = qe_unix_listener_free(daemon->listener);
+}
+
+static enum qe_error start_tun(struct daemon *daemon)
+{
+	static const struct advice advice[] = {
+		{-EBUSY, "there is an interface of that name already: choose another with "
+			 "--tun-name"},
+		{-EPERM, "no permission to make one (CAP_NET_ADMIN is missing): run as root"},
+		{-EACCES, "no permission to open /dev/net/tun: run as root"},
+		{-ENOENT, "there is no /dev/net/tun: load the module with \"modprobe tun\", or let "
+			  "the container have the device"},
+		{-ENODEV, "the kernel has no TUN driver: load it with \"modprobe tun\""},
+		{-ENXIO, "the kernel has no TUN driver: load it with \"modprobe tun\""},
+		{QE_ERR_UNSUPPORTED, "the kernel's TUN driver cannot segment TCP"},
+		{},
+	};
+	const char *name = daemon->config->network.tun_name;
+	enum qe_error error = qe_tun_new(&daemon->tun, name);
+
+	if (error != QE_OK)
+		return fail(
+			daemon, error, "TUN interface %s: %s", name, find_advice(advice, error));
+	return QE_OK;
+}
+
+static void stop_tun(struct daemon *daemon)
+{
+	daemon->tun = qe_tun_free(daemon->tun);
+}
+
+static enum qe_error start_addresses(struct daemon *daemon)
+{
+	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
+	char why_text[400] = "";
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+	enum qe_error error = qe_host_set_up(daemon->netlink, daemon->config, &overlay, &why);
+
+	return error == QE_OK ? QE_OK : fail(daemon, error, "%s", why_text);
+}
+
+/* ---- the host's network changes ---- */
+
+static void network_settled(struct qe_alarm *alarm, qe_time now)
+{
+	struct daemon *daemon = QE_CONTAINER_OF(alarm, struct daemon, network_alarm);
+
+	qe_log(&daemon->log, QE_LOG_DEBUG, "network_changed", nullptr,
+		"addresses, routes or links of this host have changed");
+	if (qe_worker_network_changed(daemon->worker) == QE_ERR_FULL)
+		(void)!qe_loop_set_alarm(daemon->loop, alarm, now + network_settles);
+}
+
+static void network_changed(struct qe_watch *watch, unsigned)
+{
+	struct daemon *daemon = QE_CONTAINER_OF(watch, struct daemon, network);
+
+	if (qe_netlink_monitor_drain(daemon->monitor))
+		(void)!qe_loop_set_alarm(
+			daemon->loop, &daemon->network_alarm, qe_clock_now() + network_settles);
+}
+
+static enum qe_error start_monitor(struct daemon *daemon)
+{
+	enum qe_error error = qe_netlink_monitor_new(&daemon->monitor);
+
+	if (error == QE_OK) {
+		daemon->network_alarm.ring = network_settled;
+		daemon->network = (struct qe_watch){
+			qe_netlink_monitor_fd(daemon->monitor), network_changed};
+		error = qe_loop_add(daemon->loop, &daemon->network, QE_READABLE);
+	}
+	if (error != QE_OK)
+		return fail(daemon, error, "the host's network cannot be watched: %s",
+			qe_error_text(error));
+	return QE_OK;
+}
+
+static void stop_monitor(struct daemon *daemon)
+{
+	daemon->monitor = qe_netlink_monitor_free(daemon->monitor);
+}
+
+/* ---- privileges ---- */
+
+static enum qe_error start_sandbox(struct daemon *daemon)
+{
+	enum qe_error error = qe_sandbox_enter();
+
+	if (error != QE_OK)
+		return fail(
+			daemon, error, "privileges cannot be dropped: %s", qe_error_text(error));
+	return QE_OK;
+}
+
+/* ---- worker, names ---- */
+
+static void wake(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	qe_loop_wake(daemon->loop);
+}
+
+static enum qe_error start_worker(struct daemon *daemon)
+{
+	enum qe_error error = qe_worker_new(
+		&daemon->worker, daemon->node, daemon->tun, daemon->udp, wake, daemon);
+
+	if (error != QE_OK)
+		return fail(
+			daemon, error, "the worker cannot be started: %s", qe_error_text(error));
+	return QE_OK;
+}
+
+static void stop_worker(struct daemon *daemon)
+{
+	daemon->worker = qe_worker_free(daemon->worker);
+}
+
+static enum qe_error start_names(struct daemon *daemon)
+{
+	enum qe_error error = qe_resolver_new(&daemon->resolver, wake, daemon);
+
+	if (error == QE_OK)
+		error = qe_endpoints_new(&daemon->endpoints, daemon->config, &daemon->log,
+			daemon->loop, daemon->resolver, daemon->worker, qe_clock_now());
+	if (error != QE_OK)
+		return fail(daemon, error, "names cannot be resolved: %s", qe_error_text(error));
+	return QE_OK;
+}
+
+static void stop_names(struct daemon *daemon)
+{
+	daemon->endpoints = qe_endpoints_free(daemon->endpoints);
+	daemon->resolver = qe_resolver_free(daemon->resolver);
+}
+
+/* ---- JSON-RPC ---- */
+
+static enum qe_error start_rpc(struct daemon *daemon)
+{
+	const struct qe_service_settings settings = {
+		.config = daemon->config,
+		.node = daemon->node,
+		.loop = daemon->loop,
+		.worker = daemon->worker,
+		.listen = qe_udp_local(daemon->udp),
+		.tun_segments_udp = qe_tun_segments_udp(daemon->tun),
+		.started = daemon->started,
+		.stop = stop,
+		.ctx = daemon,
+	};
+	enum qe_error error = qe_service_new(&daemon->service, &settings);
+
+	if (error == QE_OK)
+		error = qe_rpc_server_new(&daemon->server, daemon->loop, daemon->listener,
+			qe_service_methods(daemon->service));
+	if (error != QE_OK)
+		return fail(daemon, error, "the control socket cannot be served: %s",
+			qe_error_text(error));
+	return QE_OK;
+}
+
+/* The worker is stopped first, so that every question has its answer; then the answers get a moment
+ * to leave. */
+static void stop_rpc(struct daemon *daemon)
+{
+	qe_time end = qe_clock_now() + goodbye;
+
+	qe_worker_stop(daemon->worker);
+	daemon->service = qe_service_free(daemon->service);
+	while (daemon->server && qe_rpc_server_is_busy(daemon->server) && qe_clock_now() < end)
+		qe_loop_turn(daemon->loop, end);
+	daemon->server = qe_rpc_server_free(daemon->server);
+}
+
+/* ---- ready, and running ---- */
+
+static enum qe_error start_work(struct daemon *daemon)
+{
+	struct qe_endpoint listen = qe_udp_local(daemon->udp);
+	char id[QE_NODE_ID_TEXT_SIZE], at[QE_ENDPOINT_TEXT_SIZE];
+
+	qe_node_id_format(id, qe_node_get_id(daemon->node));
+	qe_endpoint_format(at, &listen);
+	qe_log(&daemon->log, QE_LOG_INFO, "ready", nullptr,
+		"%s (%s) listens on UDP %s; interface %s, MTU %u; %zu peers; %s",
+		daemon->config->node.name, id, at, daemon->config->network.tun_name,
+		daemon->config->network.mtu, daemon->config->n_peers,
+		qe_node_crypto_provider(daemon->node));
+	if (daemon->background) {
+		qe_log_detach(&daemon->log);
+		qe_process_ready(daemon->ready);
+	}
+	return QE_OK;
+}
+
+static void take_event(struct daemon *daemon, const struct qe_event *event)
+{
+	qe_log_event(&daemon->log, daemon->config, event);
+	switch (event->type) {
+	case QE_EVENT_PEER_UP:
+		qe_endpoints_peer_up(daemon->endpoints, event->peer);
+		break;
+	case QE_EVENT_PEER_DOWN:
+		qe_endpoints_peer_down(daemon->endpoints, event->peer, event->time);
+		break;
+	case QE_EVENT_PONG:
+	case QE_EVENT_PING_LOST:
+		qe_service_take_pong(daemon->service, event);
+		break;
+	case QE_EVENT_LINK_UP:
+	case QE_EVENT_LINK_DOWN:
+	case QE_EVENT_DIAL_FAILED:
+	case QE_EVENT_PEER_MOVED:
+	case QE_EVENT_STRANGER:
+		break;
+	}
+}
+
+/* What the other threads have brought since the last turn. */
+static void take_news(struct daemon *daemon)
+{
+	struct qe_worker_event event;
+	struct qe_resolved resolved;
+
+	while (qe_worker_take_event(daemon->worker, &event))
+		take_event(daemon, &event.event);
+	qe_service_take_queries(daemon->service);
+	while (qe_resolver_take(daemon->resolver, &resolved))
+		qe_endpoints_resolved(daemon->endpoints, &resolved, qe_clock_now());
+}
+
+/* ---- all of it ---- */
+
+static const struct stage {
+	enum qe_error (*start)(struct daemon *daemon); /* has said why, when it fails */
+	void (*stop)(struct daemon *daemon);           /* also after a start that failed half way */
+} stages[] = {
+	{start_loop, stop_loop},
+	{start_node, stop_node},
+	{start_listener, stop_listener}, /* first of all to notice a daemon that runs already */
+	{start_check, stop_check},
+	{start_udp, stop_udp},
+	{start_tun, stop_tun},
+	{start_addresses, nullptr},
+	{start_monitor, stop_monitor},
+	{start_sandbox, nullptr},
+	{start_worker, stop_worker},
+	{start_names, stop_names},
+	{start_rpc, stop_rpc},
+	{start_work, nullptr},
+};
+constexpr size_t n_stages = sizeof(stages) / sizeof(stages[0]);
+
+static void run(struct daemon *daemon)
+{
+	size_t started = 0;
+	enum qe_error error = QE_OK;
+
+	while (started < n_stages && error == QE_OK)
+		error = stages[started++].start(daemon);
+	while (error == QE_OK && !daemon->stopping) {
+		qe_loop_turn(daemon->loop, QE_TIME_NEVER);
+		take_news(daemon);
+	}
+	release_signals(daemon); /* a second one ends what may hang from here on */
+	while (started > 0) {
+		started--;
+		if (stages[started].stop)
+			stages[started].stop(daemon);
+	}
+	if (error == QE_OK)
+		qe_log(&daemon->log, QE_LOG_INFO, "stopped", nullptr, "stopped");
+}
+
+int qe_daemon_run(const struct qe_config *config, struct qe_key *key, bool background)
+{
+	struct daemon daemon = {
+		.config = config,
+		.key = key,
+		.log = qe_log_init(config->monitoring.log_level),
+		.background = background,
+		.signals.fd = -1,
+	};
+	bool is_child = false;
+	int exit_code = 1;
+
+	if (background) {
+		enum qe_error error = qe_process_background(&is_child, &daemon.ready, &exit_code);
+
+		if (error != QE_OK)
+			fail(&daemon, error, "cannot go to the background: %s",
+				qe_error_text(error));
+		if (error != QE_OK || !is_child)
+			return exit_code;
+	}
+	daemon.started = qe_clock_now();
+	run(&daemon);
+	return daemon.exit_code;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * Where the configured peers might be reached: the endpoints of the configuration, with their names
+ * resolved, at first and again with back-off while a peer is down. Control thread.
+ */
+#pragma once
+
+#include "daemon/log.h"
+#include "daemon/worker.h"
+#include "os/resolver.h"
+
+struct qe_endpoints;
+
+/* Nothing is owned. Tells the worker of every peer that has endpoints as soon as it can. */
+enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints, const struct qe_config *config,
+	const struct qe_log *log, struct qe_loop *loop, struct qe_resolver *resolver,
+	struct qe_worker *worker, qe_time now);
+struct qe_endpoints *qe_endpoints_free(struct qe_endpoints *endpoints); /* NULL-safe */
+
+void qe_endpoints_resolved(
+	struct qe_endpoints *endpoints, const struct qe_resolved *answer, qe_time now);
+void qe_endpoints_peer_up(struct qe_endpoints *endpoints, size_t peer);
+void qe_endpoints_peer_down(struct qe_endpoints *endpoints, size_t peer, qe_time now);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <errno.h>
+
+#include "crypto/node_id.h"
+#include "daemon/host.h"
+
+/* Where all overlay addresses lie: one route serves every peer's. See docs/protocol.md. */
+static const struct qe_prefix overlay_network = {
+	.addr = {.family = QE_FAMILY_IPV6, .bytes = {0xfd, 0x51, 0xe7}}, .length = 24};
+
+/* ---- clashes ---- */
+
+struct search {
+	const struct qe_config *config;
+	struct qe_text *why;
+	bool found;
+};
+
+static void add_host_entry(struct qe_text *why, const struct qe_host_entry *entry)
+{
+	char text[QE_PREFIX_TEXT_SIZE];
+
+	if (entry->is_route) {
+		qe_prefix_format(text, &entry->prefix);
+		qe_text_addf(why, "the route to %s", text);
+	} else {
+		qe_addr_format(text, &entry->addr);
+		qe_text_addf(why, "the address %s/%u", text, entry->prefix.length);
+	}
+	if (entry->interface[0])
+		qe_text_addf(why, " on %s", entry->interface);
+	qe_text_add(why, ", which this host has already");
+}
+
+/* Whether it is the one that was sought; ours then begins the sentence. */
+static bool clashes(struct search *search, const struct qe_host_entry *entry,
+	const struct qe_prefix *prefix, const char *ours)
+{
+	char text[QE_PREFIX_TEXT_SIZE];
+
+	if (!qe_prefix_overlaps(prefix, &entry->prefix))
+		return false;
+	qe_prefix_format(text, prefix);
+	qe_text_addf(search->why, "%s %s clashes with ", ours, text);
+	add_host_entry(search->why, entry);
+	search->found = true;
+	return true;
+}
+
+static bool clashes_with_peer(
+	struct search *search, const struct qe_host_entry *entry, const struct qe_config_peer *peer)
+{
+	char ours[QE_NAME_MAX + QE_NODE_ID_TEXT_SIZE + 16];
+	struct qe_text text = qe_text_init(ours, sizeof(ours));
+	char id[QE_NODE_ID_TEXT_SIZE];
+
+	for (size_t i = 0; i < peer->n_prefixes; i++) {
+		if (!qe_prefix_overlaps(&peer->prefixes[i], &entry->prefix))
+			continue;
+		qe_node_id_format(id, &peer->id);
+		qe_text_addf(&text, "peer %s's", peer->name ? peer->name : id);
+		return clashes(search, entry, &peer->prefixes[i], ours);
+	}
+	return false;
+}
+
+/* Default routes overlap everything and are meant to. */
+static void look_at(void *ctx, const struct qe_host_entry *entry)
+{
+	struct search *search = ctx;
+	const struct qe_config *config = search->config;
+	const struct qe_config_list *addrs = &config->network.tun_addr;
+
+	if (search->found || (entry->is_route && entry->prefix.length == 0))
+		return;
+	if (clashes(search, entry, &overlay_network, "the overlay's network"))
+		return;
+	for (size_t i = 0; i < addrs->n; i++) {
+		if (clashes(search, entry, &addrs->addrs[i].prefix, "network.tun_addr"))
+			return;
+	}
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (clashes_with_peer(search, entry, &config->peers[i]))
+			return;
+	}
+}
+
+enum qe_error qe_host_check(
+	struct qe_netlink *netlink, const struct qe_config *config, struct qe_text *why)
+{
+	struct search search = {config, why, false};
+	const char *name = config->network.tun_name;
+	unsigned index;
+
+	if (qe_netlink_interface(netlink, name, &index) == QE_OK)
+		return -EBUSY;
+	QE_TRY(qe_netlink_visit(netlink, look_at, &search));
+	return search.found ? QE_ERR_CONFLICT : QE_OK;
+}
+
+/* ---- set-up ---- */
+
+static enum qe_error add_addr(struct qe_netlink *netlink, unsigned index,
+	const struct qe_addr *addr, uint8_t length, struct qe_text *why)
+{
+	enum qe_error error = qe_netlink_add_addr(netlink, index, addr, length);
+	char text[QE_ADDR_TEXT_SIZE];
+
+	if (error == QE_OK)
+		return QE_OK;
+	qe_addr_format(text, addr);
+	qe_text_addf(why, "the address %s/%u cannot be added: ", text, length);
+	if (error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT)
+		qe_text_add(why, "IPv6 is switched off on this host (see sysctl "
+				 "net.ipv6.conf.default.disable_ipv6)");
+	else
+		qe_text_add(why, qe_error_text(error));
+	return error;
+}
+
+static enum qe_error add_route(struct qe_netlink *netlink, unsigned index,
+	const struct qe_prefix *prefix, struct qe_text *why)
+{
+	enum qe_error error = qe_netlink_add_route(netlink, index, prefix);
+	char text[QE_PREFIX_TEXT_SIZE];
+
+	if (error == QE_OK)
+		return QE_OK;
+	qe_prefix_format(text, prefix);
+	qe_text_addf(why, "the route to %s cannot be added: %s", text, qe_error_text(error));
+	return error;
+}
+
+/* A tun_addr's own network has its route by the address, and a peer may have that very prefix. */
+static bool is_routed_by_addr(const struct qe_config *config, const struct qe_prefix *prefix)
+{
+	const struct qe_config_list *addrs = &config->network.tun_addr;
+
+	for (size_t i = 0; i < addrs->n; i++) {
+		if (qe_prefix_compare(&addrs->addrs[i].prefix, prefix) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum qe_error add_addrs(struct qe_netlink *netlink, unsigned index,
+	const struct qe_config *config, const struct qe_addr *overlay, struct qe_text *why)
+{
+	const struct qe_config_list *addrs = &config->network.tun_addr;
+
+	QE_TRY(add_addr(netlink, index, overlay, 128, why));
+	for (size_t i = 0; i < addrs->n; i++)
+		QE_TRY(add_addr(
+			netlink, index, &addrs->addrs[i].addr, addrs->addrs[i].prefix.length, why));
+	return QE_OK;
+}
+
+static enum qe_error add_routes(struct qe_netlink *netlink, unsigned index,
+	const struct qe_config *config, struct qe_text *why)
+{
+	QE_TRY(add_route(netlink, index, &overlay_network, why));
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct qe_config_peer *peer = &config->peers[i];
+
+		for (size_t j = 0; j < peer->n_prefixes; j++) {
+			if (!is_routed_by_addr(config, &peer->prefixes[j]))
+				QE_TRY(add_route(netlink, index, &peer->prefixes[j], why));
+		}
+	}
+	return QE_OK;
+}
+
+enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config *config,
+	const struct qe_addr *overlay, struct qe_text *why)
+{
+	const char *name = config->network.tun_name;
+	unsigned index = 0;
+	enum qe_error error = qe_netlink_interface(netlink, name, &index);
+
+	if (error == QE_OK)
+		error = qe_netlink_up(netlink, index, config->network.mtu, QE_TUN_QUEUE_LENGTH);
+	if (error != QE_OK) {
+		qe_text_addf(why, "the interface %s cannot be brought up: %s", name,
+			qe_error_text(error));
+		return error;
+	}
+	QE_TRY(add_addrs(netlink, index, config, overlay, why));
+	return add_routes(netlink, index, config, why);
+}

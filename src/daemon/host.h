@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* What a node needs of the host's network: an interface, addresses, routes; and whether they would
+ * clash with what the host has. */
+#pragma once
+
+#include "base/text.h"
+#include "config/config.h"
+#include "os/netlink.h"
+
+/* Short, so that what the tunnel cannot carry is dropped where the senders notice, and soon. */
+#define QE_TUN_QUEUE_LENGTH 64
+
+/* QE_ERR_CONFLICT, with both sides named in *why, when an address or a route that we would add
+ * overlaps one that the host has, its default routes aside; -EBUSY when it has an interface of the
+ * name. Nothing is changed. */
+enum qe_error qe_host_check(
+	struct qe_netlink *netlink, const struct qe_config *config, struct qe_text *why);
+
+/* The TUN interface up, with the node's addresses, and routes to all that peers have. overlay: the
+ * node's own. On an error *why names what could not be added. */
+enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config *config,
+	const struct qe_addr *overlay, struct qe_text *why);

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * Each method that needs to know what goes on in the worker sends it a query and is continued when
+ * the query comes back: struct question carries the call over. A ping goes to the worker first, and
+ * when its answer has come, a query asks for the link that it came by.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "crypto/node_id.h"
+#include "daemon/events.h"
+#include "daemon/methods.h"
+#include "daemon/report.h"
+#include "os/clock.h"
+
+constexpr unsigned ping_timeout_ms = 5000;
+constexpr unsigned ping_timeout_max_ms = 30000;
+constexpr size_t pings_max = 1024;
+
+struct question;
+typedef json_t *report_fn(
+	const struct qe_service *service, const struct qe_worker_query *query, qe_time rtt);
+
+struct question {
+	struct qe_rpc_call *call;
+	report_fn *report;
+	qe_time rtt; /* of a ping */
+};
+
+struct ping {
+	struct qe_list node;
+	struct qe_alarm alarm;
+	struct qe_service *service;
+	struct qe_rpc_call *call;
+	size_t peer;
+	uint64_t cookie;
+	unsigned timeout_ms;
+};
+
+struct qe_service {
+	struct qe_service_settings settings;
+	struct qe_rpc_methods methods;
+	struct qe_list pings;
+	size_t n_pings;
+	uint64_t next_cookie;
+};
+
+/* ---- queries ---- */
+
+static void ask_worker(
+	struct qe_service *service, const struct question *question, size_t first, size_t n)
+{
+	struct qe_worker_query *query = calloc(1, sizeof(*query) + n * sizeof(query->peers[0]));
+	struct question *copy = malloc(sizeof(*copy));
+	enum qe_error error = query && copy ? QE_OK : -ENOMEM;
+
+	if (error == QE_OK) {
+		*copy = *question;
+		query->ctx = copy;
+		query->first = first;
+		query->n = n;
+		error = qe_worker_query(service->settings.worker, query);
+	}
+	if (error == QE_OK)
+		return;
+	qe_rpc_fail(
+		question->call, error, "the daemon cannot answer now: %s", qe_error_text(error));
+	free(copy);
+	free(query);
+}
+
+void qe_service_take_queries(struct qe_service *service)
+{
+	struct qe_worker_query *query;
+
+	while ((query = qe_worker_take_query(service->settings.worker))) {
+		struct question *question = query->ctx;
+
+		qe_rpc_answer(question->call, question->report(service, query, question->rtt));
+		free(question);
+		free(query);
+	}
+}
+
+static json_t *report_status(
+	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
+{
+	const struct qe_service_settings *settings = &service->settings;
+	const struct qe_report_facts facts = {
+		.config = settings->config,
+		.id = qe_node_get_id(settings->node),
+		.crypto_provider = qe_node_crypto_provider(settings->node),
+		.listen = settings->listen,
+		.tun_segments_udp = settings->tun_segments_udp,
+		.started = settings->started,
+	};
+
+	return qe_report_status(&facts, query);
+}
+
+static json_t *report_peers(
+	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
+{
+	return qe_report_peers(service->settings.config, query);
+}
+
+static json_t *report_routes(
+	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
+{
+	return qe_report_routes(
+		service->settings.config, qe_node_get_id(service->settings.node), query);
+}
+
+static json_t *report_pong(
+	const struct qe_service *service, const struct qe_worker_query *query, qe_time rtt)
+{
+	return qe_report_pong(service->settings.config, query, rtt);
+}
+
+static void ask_about_all(struct qe_service *service, struct qe_rpc_call *call, report_fn *report)
+{
+	ask_worker(service, &(struct question){call, report}, 0, service->settings.config->n_peers);
+}
+
+static void handle_status(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	ask_about_all(ctx, call, report_status);
+}
+
+static void handle_peers(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	ask_about_all(ctx, call, report_peers);
+}
+
+static void handle_routes(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	ask_about_all(ctx, call, report_routes);
+}
+
+/* ---- ping ---- */
+
+/* The whole name of a peer wins over the beginning of another's NodeId. */
+static enum qe_error find_peer(size_t *ret_peer, const struct qe_config *config, const char *text)
+{
+	size_t found = SIZE_MAX;
+
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (config->peers[i].name && strcmp(config->peers[i].name, text) == 0) {
+			*ret_peer = i;
+			return QE_OK;
+		}
+	}
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (!qe_node_id_has_prefix(&config->peers[i].id, text))
+			continue;
+		if (found != SIZE_MAX)
+			return QE_ERR_AMBIGUOUS;
+		found = i;
+	}
+	if (found == SIZE_MAX)
+		return QE_ERR_NOT_FOUND;
+	*ret_peer = found;
+	return QE_OK;
+}
+
+/* Takes it off every list and gives back its call. */
+static struct qe_rpc_call *end_ping(struct ping *ping)
+{
+	struct qe_rpc_call *call = ping->call;
+
+	qe_list_remove(&ping->node);
+	(void)!qe_loop_set_alarm(ping->service->settings.loop, &ping->alarm, QE_TIME_NEVER);
+	ping->service->n_pings--;
+	free(ping);
+	return call;
+}
+
+static void ping_timed_out(struct qe_alarm *alarm, qe_time)
+{
+	struct ping *ping = QE_CONTAINER_OF(alarm, struct ping, alarm);
+	const struct qe_config *config = ping->service->settings.config;
+	unsigned timeout_ms = ping->timeout_ms;
+	char label[QE_NAME_MAX + 1];
+
+	qe_peer_label(label, &config->peers[ping->peer]);
+	qe_rpc_fail(
+		end_ping(ping), -ETIMEDOUT, "%s did not answer within %u ms", label, timeout_ms);
+}
+
+static void fail_ping(struct ping *ping, const char *reason)
+{
+	char label[QE_NAME_MAX + 1];
+
+	qe_peer_label(label, &ping->service->settings.config->peers[ping->peer]);
+	qe_rpc_fail(end_ping(ping), -ETIMEDOUT, "%s did not answer%s%s", label, reason ? ": " : "",
+		reason ? reason : "");
+}
+
+static void start_ping(
+	struct qe_service *service, struct qe_rpc_call *call, size_t peer, unsigned timeout_ms)
+{
+	struct ping *ping = service->n_pings < pings_max ? malloc(sizeof(*ping)) : nullptr;
+	qe_time end = qe_clock_now() + timeout_ms * QE_MILLISECOND;
+	enum qe_error error;
+
+	if (!ping) {
+		qe_rpc_fail(call, QE_ERR_FULL, "too many pings are under way");
+		return;
+	}
+	*ping = (struct ping){
+		.alarm.ring = ping_timed_out,
+		.service = service,
+		.call = call,
+		.peer = peer,
+		.cookie = service->next_cookie++,
+		.timeout_ms = timeout_ms,
+	};
+	qe_list_init(&ping->node);
+	qe_list_append(&service->pings, &ping->node);
+	service->n_pings++;
+	error = qe_loop_set_alarm(service->settings.loop, &ping->alarm, end);
+	if (error == QE_OK)
+		error = qe_worker_ping(service->settings.worker, peer, ping->cookie);
+	if (error != QE_OK)
+		fail_ping(ping, qe_error_text(error));
+}
+
+static void handle_ping(void *ctx, struct qe_rpc_call *call, const json_t *params)
+{
+	struct qe_service *service = ctx;
+	json_int_t timeout_ms = ping_timeout_ms;
+	const char *text = nullptr;
+	size_t peer;
+	enum qe_error error;
+
+	if (json_unpack((json_t *)params, "{s:s, s?I}", "peer", &text, "timeout_ms", &timeout_ms) !=
+			0 ||
+		timeout_ms < 1 || timeout_ms > ping_timeout_max_ms) {
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS,
+			"ping wants {\"peer\": TEXT, \"timeout_ms\": 1 to %u}",
+			ping_timeout_max_ms);
+		return;
+	}
+	error = find_peer(&peer, service->settings.config, text);
+	if (error == QE_ERR_AMBIGUOUS)
+		qe_rpc_fail(call, error, "more than one peer's NodeId begins with \"%.64s\"", text);
+	else if (error != QE_OK)
+		qe_rpc_fail(call, error, "no peer has the name or NodeId \"%.64s\"", text);
+	else
+		start_ping(service, call, peer, (unsigned)timeout_ms);
+}
+
+static struct ping *find_ping(struct qe_service *service, uint64_t cookie)
+{
+	QE_LIST_FOR_EACH (node, &service->pings) {
+		struct ping *ping = QE_CONTAINER_OF(node, struct ping, node);
+
+		if (ping->cookie == cookie)
+			return ping;
+	}
+	return nullptr;
+}
+
+void qe_service_take_pong(struct qe_service *service, const struct qe_event *event)
+{
+	struct ping *ping = find_ping(service, event->cookie);
+	size_t peer;
+
+	if (!ping)
+		return; /* it had timed out */
+	peer = ping->peer;
+	if (event->type == QE_EVENT_PONG)
+		ask_worker(service, &(struct question){end_ping(ping), report_pong, event->rtt},
+			peer, 1);
+	else
+		fail_ping(ping, event->reason);
+}
+
+/* ---- the rest ---- */
+
+static void handle_stop(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	struct qe_service *service = ctx;
+
+	qe_rpc_answer(call, json_object());
+	service->settings.stop(service->settings.ctx);
+}
+
+static void handle_config_show(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	struct qe_service *service = ctx;
+	char *text = nullptr;
+	enum qe_error error = qe_config_show(&text, service->settings.config, QE_CONFIG_JSON);
+
+	if (error != QE_OK)
+		qe_rpc_fail(
+			call, error, "the configuration cannot be shown: %s", qe_error_text(error));
+	else
+		qe_rpc_answer(call, json_loads(text, 0, nullptr));
+	free(text);
+}
+
+static void handle_list(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	struct qe_service *service = ctx;
+
+	qe_rpc_answer(call, qe_rpc_methods_list(&service->methods));
+}
+
+static const struct qe_rpc_method methods[] = {
+	{"status", handle_status, "The node, its interface, its crypto and its counters"},
+	{"peers", handle_peers, "The peers, with the link in use to each"},
+	{"routes", handle_routes, "What is delivered here, and what goes to which peer"},
+	{"ping", handle_ping, "A round trip to a peer over the control stream"},
+	{"stop", handle_stop, "Close all links and end the daemon"},
+	{"config.show", handle_config_show, "The configuration in effect"},
+	{"rpc.methods", handle_list, "These methods"},
+};
+
+enum qe_error qe_service_new(
+	struct qe_service **ret_service, const struct qe_service_settings *settings)
+{
+	struct qe_service *service = malloc(sizeof(*service));
+
+	if (!service)
+		return -ENOMEM;
+	*service = (struct qe_service){
+		.settings = *settings,
+		.methods = {methods, sizeof(methods) / sizeof(methods[0]), service},
+	};
+	qe_list_init(&service->pings);
+	*ret_service = service;
+	return QE_OK;
+}
+
+struct qe_service *qe_service_free(struct qe_service *service)
+{
+	if (!service)
+		return nullptr;
+	qe_service_take_queries(service);
+	while (!qe_list_empty(&service->pings))
+		fail_ping(QE_CONTAINER_OF(service->pings.next, struct ping, node),
+			"the daemon is stopping");
+	free(service);
+	return nullptr;
+}
+
+const struct qe_rpc_methods *qe_service_methods(const struct qe_service *service)
+{
+	return &service->methods;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <stdio.h>
+
+#include "crypto/node_id.h"
+#include "daemon/events.h"
+#include "daemon/report.h"
+#include "net/addr.h"
+
+/* ---- small things ---- */
+
+static json_t *prefix_json(const struct qe_prefix *prefix)
+{
+	char text[QE_PREFIX_TEXT_SIZE];
+
+	qe_prefix_format(text, prefix);
+	return json_string(text);
+}
+
+/* Of an interface: the address with the length of its network. */
+static json_t *interface_addr_json(const struct qe_addr *addr, uint8_t length)
+{
+	char text[QE_ADDR_TEXT_SIZE];
+
+	qe_addr_format(text, addr);
+	return json_sprintf("%s/%u", text, length);
+}
+
+static json_t *endpoint_json(const struct qe_endpoint *endpoint)
+{
+	char text[QE_ENDPOINT_TEXT_SIZE];
+
+	if (endpoint->addr.family == QE_FAMILY_NONE)
+		return json_null();
+	qe_endpoint_format(text, endpoint);
+	return json_string(text);
+}
+
+static json_t *id_json(const struct qe_node_id *id)
+{
+	char text[QE_NODE_ID_TEXT_SIZE];
+
+	qe_node_id_format(text, id);
+	return json_string(text);
+}
+
+static json_t *overlay_json(const struct qe_node_id *id)
+{
+	struct qe_addr addr = qe_node_id_overlay_addr(id);
+	struct qe_prefix prefix = qe_prefix_host(&addr);
+
+	return prefix_json(&prefix);
+}
+
+static json_t *seconds_json(qe_time duration)
+{
+	return json_integer((json_int_t)(duration / QE_SECOND));
+}
+
+/* To the microsecond. */
+static json_t *ms_json(qe_time duration)
+{
+	return json_real((double)(duration / QE_MICROSECOND) / 1000);
+}
+
+static json_t *count_json(uint64_t count)
+{
+	return json_integer((json_int_t)count);
+}
+
+static const char *state_name(enum qe_peer_state state)
+{
+	switch (state) {
+	case QE_PEER_IDLE:
+		return "idle";
+	case QE_PEER_CONNECTING:
+		return "connecting";
+	case QE_PEER_CONNECTED:
+		return "connected";
+	}
+	return "unknown";
+}
+
+/* ---- status ---- */
+
+static json_t *node_json(const struct qe_report_facts *facts)
+{
+	struct qe_addr overlay = qe_node_id_overlay_addr(facts->id);
+	char text[QE_ADDR_TEXT_SIZE];
+
+	qe_addr_format(text, &overlay);
+	return json_pack("{s:s, s:o, s:s, s:s}", "name", facts->config->node.name, "id",
+		id_json(facts->id), "overlay", text, "role",
+		qe_role_name(facts->config->node.role));
+}
+
+static json_t *tun_json(const struct qe_report_facts *facts)
+{
+	const struct qe_config_list *addrs = &facts->config->network.tun_addr;
+	json_t *list = json_array();
+
+	json_array_append_new(list, overlay_json(facts->id));
+	for (size_t i = 0; i < addrs->n; i++)
+		json_array_append_new(list,
+			interface_addr_json(&addrs->addrs[i].addr, addrs->addrs[i].prefix.length));
+	return json_pack("{s:s, s:i, s:o, s:b}", "name", facts->config->network.tun_name, "mtu",
+		facts->config->network.mtu, "addresses", list, "udp_segmentation",
+		facts->tun_segments_udp);
+}
+
+static json_t *crypto_json(const struct qe_report_facts *facts)
+{
+	return json_pack("{s:s, s:s, s:s}", "provider", facts->crypto_provider, "pq",
+		qe_pq_name(facts->config->security.pq), "cipher",
+		qe_cipher_name(facts->config->security.cipher));
+}
+
+static json_t *peer_counts_json(const struct qe_worker_query *query)
+{
+	size_t connected = 0;
+
+	for (size_t i = 0; i < query->n; i++)
+		connected += query->peers[i].status.state == QE_PEER_CONNECTED;
+	return json_pack("{s:o, s:o}", "configured", count_json(query->n), "connected",
+		count_json(connected));
+}
+
+static json_t *counters_json(const struct qe_worker_query *query)
+{
+	const struct qe_shard_counters *shard = &query->shard;
+	const struct {
+		const char *name;
+		uint64_t count;
+	} rows[] = {
+		{"tx_packets", shard->tx_packets},
+		{"tx_bytes", shard->tx_bytes},
+		{"rx_packets", shard->rx_packets},
+		{"rx_bytes", shard->rx_bytes},
+		{"tx_datagrams", shard->tx_datagrams},
+		{"rx_datagrams", shard->rx_datagrams},
+		{"handshakes", shard->handshakes},
+		{"handshake_failures", shard->handshake_failures},
+		{"retries", shard->retries},
+		{"stateless_resets", shard->stateless_resets},
+		{"udp_no_buffer", query->udp.no_buffer},
+		{"udp_unreachable", query->udp.unreachable},
+		{"udp_too_big", query->udp.too_big},
+		{"udp_failed", query->udp.failed},
+		{"tun_write_errors", query->tun_write_errors},
+		{"events_lost", query->events_lost},
+	};
+	json_t *counters = json_object(), *drops = json_object();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		json_object_set_new(counters, rows[i].name, count_json(rows[i].count));
+	for (enum qe_drop drop = 0; drop < QE_DROP_COUNT; drop++)
+		json_object_set_new(drops, qe_drop_name(drop), count_json(shard->drops[drop]));
+	json_object_set_new(counters, "drops", drops);
+	return counters;
+}
+
+json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query)
+{
+	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "version",
+		QE_VERSION, "node", node_json(facts), "state", "running", "uptime_secs",
+		seconds_json(qe_time_since(facts->started, query->now)), "listen",
+		endpoint_json(&facts->listen), "tun", tun_json(facts), "crypto", crypto_json(facts),
+		"rotate_secs", facts->config->security.rotate_secs, "peers",
+		peer_counts_json(query), "counters", counters_json(query));
+}
+
+/* ---- peers ---- */
+
+static json_t *addresses_json(const struct qe_config_peer *peer)
+{
+	json_t *list = json_array();
+
+	json_array_append_new(list, overlay_json(&peer->id));
+	for (size_t i = 0; i < peer->n_prefixes; i++)
+		json_array_append_new(list, prefix_json(&peer->prefixes[i]));
+	return list;
+}
+
+static json_t *names_json(const struct qe_config_list *names)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < names->n; i++)
+		json_array_append_new(list, json_string(names->names[i]));
+	return list;
+}
+
+static json_t *endpoints_json(const struct qe_config_list *endpoints)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < endpoints->n; i++) {
+		const struct qe_host_port *at = &endpoints->endpoints[i];
+		struct qe_addr addr;
+		bool is_ipv6 = qe_addr_parse(&addr, at->host) == QE_OK &&
+			       addr.family == QE_FAMILY_IPV6;
+
+		json_array_append_new(
+			list, json_sprintf(is_ipv6 ? "[%s]:%u" : "%s:%u", at->host, at->port));
+	}
+	return list;
+}
+
+static json_t *link_json(const struct qe_worker_peer *peer, qe_time now)
+{
+	const struct qe_link_status *link = &peer->status.link;
+
+	if (!peer->status.has_link)
+		return json_null();
+	return json_pack("{s:o, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "remote",
+		endpoint_json(&link->path.remote), "local", endpoint_json(&link->path.local),
+		"dialled", link->dialled, "cipher", link->cipher, "key_exchange",
+		peer->key_exchange, "age_secs", seconds_json(qe_time_since(link->established, now)),
+		"handshake_ms", ms_json(link->handshake), "rtt_ms", ms_json(link->rtt),
+		"rtt_min_ms", ms_json(link->rtt_min), "path_mtu", link->path_mtu, "cwnd",
+		count_json(link->cwnd), "lost_packets", count_json(link->lost_packets));
+}
+
+static json_t *last_rx_json(const struct qe_peer_status *status, qe_time now)
+{
+	return status->last_rx ? seconds_json(qe_time_since(status->last_rx, now)) : json_null();
+}
+
+static json_t *next_dial_json(const struct qe_peer_status *status, qe_time now)
+{
+	if (status->next_dial == QE_TIME_NEVER)
+		return json_null();
+	return seconds_json(qe_time_since(now, status->next_dial));
+}
+
+static json_t *peer_json(
+	const struct qe_config_peer *peer, const struct qe_worker_peer *known, qe_time now)
+{
+	const struct qe_peer_status *status = &known->status;
+
+	return json_pack("{s:s?, s:o, s:s, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			 "s:o, s:o}",
+		"name", peer->name, "id", id_json(&peer->id), "state", state_name(status->state),
+		"addresses", addresses_json(peer), "groups", names_json(&peer->groups), "endpoints",
+		endpoints_json(&peer->endpoints), "links", (int)status->n_links, "link",
+		link_json(known, now), "tx_packets", count_json(status->tx_packets), "tx_bytes",
+		count_json(status->tx_bytes), "rx_packets", count_json(status->rx_packets),
+		"rx_bytes", count_json(status->rx_bytes), "rotations",
+		count_json(status->rotations), "reconnects", count_json(status->reconnects),
+		"last_rx_secs", last_rx_json(status, now), "next_dial_secs",
+		next_dial_json(status, now));
+}
+
+json_t *qe_report_peers(const struct qe_config *config, const struct qe_worker_query *query)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < query->n; i++)
+		json_array_append_new(
+			list, peer_json(&config->peers[i], &query->peers[i], query->now));
+	return json_pack("{s:o}", "peers", list);
+}
+
+/* ---- routes ---- */
+
+/* Where a route leads, and the list that it is added to. */
+struct hop {
+	json_t *list;
+	const char *next_hop, *name, *state;
+	const struct qe_node_id *id;
+};
+
+static void add_route(const struct hop *hop, json_t *prefix, const char *source)
+{
+	json_array_append_new(
+		hop->list, json_pack("{s:o, s:s, s:s, s:o, s:s, s:s}", "prefix", prefix, "next_hop",
+				   hop->next_hop, "node", hop->name, "id", id_json(hop->id),
+				   "state", hop->state, "source", source));
+}
+
+static void add_routes(const struct hop *hop, const struct qe_config_list *list, const char *source)
+{
+	for (size_t i = 0; i < list->n; i++)
+		add_route(hop, prefix_json(&list->prefixes[i]), source);
+}
+
+static void add_own_routes(
+	json_t *list, const struct qe_config *config, const struct qe_node_id *id)
+{
+	const struct hop hop = {list, "local", config->node.name, "up", id};
+	const struct qe_config_list *addrs = &config->network.tun_addr;
+
+	add_route(&hop, overlay_json(id), "overlay");
+	for (size_t i = 0; i < addrs->n; i++) {
+		struct qe_prefix host = qe_prefix_host(&addrs->addrs[i].addr);
+
+		add_route(&hop, prefix_json(&host), "address");
+	}
+	add_routes(&hop, &config->network.advertise_subnets, "subnet");
+}
+
+static void add_peer_routes(
+	json_t *list, const struct qe_config_peer *peer, const struct qe_worker_peer *known)
+{
+	char label[QE_NAME_MAX + 1];
+	const struct hop hop = {list, "node", label, state_name(known->status.state), &peer->id};
+
+	qe_peer_label(label, peer);
+	add_route(&hop, overlay_json(&peer->id), "overlay");
+	add_routes(&hop, &peer->addresses, "address");
+	add_routes(&hop, &peer->subnets, "subnet");
+}
+
+json_t *qe_report_routes(const struct qe_config *config, const struct qe_node_id *id,
+	const struct qe_worker_query *query)
+{
+	json_t *list = json_array();
+
+	add_own_routes(list, config, id);
+	for (size_t i = 0; i < query->n; i++)
+		add_peer_routes(list, &config->peers[i], &query->peers[i]);
+	return json_pack("{s:o}", "routes", list);
+}
+
+/* ---- ping ---- */
+
+json_t *qe_report_pong(
+	const struct qe_config *config, const struct qe_worker_query *query, qe_time rtt)
+{
+	const struct qe_config_peer *peer = &config->peers[query->first];
+	const struct qe_worker_peer *known = &query->peers[0];
+	const struct qe_link_status *link = &known->status.link;
+	char label[QE_NAME_MAX + 1];
+
+	qe_peer_label(label, peer);
+	return json_pack("{s:s, s:o, s:o, s:{s:o, s:o}, s:s?, s:s, s:o, s:i}", "peer", label, "id",
+		id_json(&peer->id), "rtt_ms", ms_json(rtt), "path", "local",
+		endpoint_json(&link->path.local), "remote", endpoint_json(&link->path.remote),
+		"cipher", link->cipher, "key_exchange", known->key_exchange, "key_age_secs",
+		seconds_json(qe_time_since(link->established, query->now)), "path_mtu",
+		link->path_mtu);
+}

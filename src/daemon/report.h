@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The daemon's state as JSON: the results of the methods. Pure; NULL without memory. The shapes are
+ * in docs/rpc.md. */
+#pragma once
+
+#include <jansson.h>
+
+#include "config/config.h"
+#include "daemon/worker.h"
+
+struct qe_report_facts {
+	const struct qe_config *config;
+	const struct qe_node_id *id;
+	const char *crypto_provider;
+	struct qe_endpoint listen;
+	bool tun_segments_udp;
+	qe_time started;
+};
+
+/* The queries are about all peers, but that of a pong, which is about one. */
+json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query);
+json_t *qe_report_peers(const struct qe_config *config, const struct qe_worker_query *query);
+json_t *qe_report_routes(const struct qe_config *config, const struct qe_node_id *id,
+	const struct qe_worker_query *query);
+json_t *qe_report_pong(
+	const struct qe_config *config, const struct qe_worker_query *query, qe_time rtt);
