@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -237,16 +238,24 @@ class Capture:
                                   '-Z', 'root', '-U', '-w', self.path, *filters)
         self.process.wait_said('listening on')
 
+    def is_up_to_date(self):
+        """Whether it has written all that the kernel has for it, by the counts that it tells on SIGUSR1."""
+        before = len(self.process.said())
+        self.process.signal(signal.SIGUSR1)
+        wait_until('tcpdump tells its counts', lambda: 'kernel' in self.process.said()[before:], interval=0.001)
+        captured, received, dropped = map(int, re.findall(r'\d+', self.process.said()[before:])[:3])
+        return captured + dropped >= received
+
     def stop(self):
         """Ends it; returns the packets."""
+        wait_until('tcpdump has written all packets', self.is_up_to_date)
         self.process.signal(signal.SIGINT)
         self.process.wait()
         return list(read_pcap(self.path))
 
     def dropped(self):
         """How many packets the kernel could not give to it."""
-        lines = [line for line in self.process.said().splitlines() if 'dropped by kernel' in line]
-        return int(lines[0].split()[0]) if lines else None
+        return int(re.findall(r'(\d+) packets? dropped by kernel', self.process.said())[-1])
 
 
 class Packet:
