@@ -64,8 +64,9 @@ def make(how):
 
 
 def excerpt(text, most):
-    """The beginning of what a compiler said, for its first error is the one to read."""
+    """What a build said from its first error on, for that is the one to read."""
     lines = text.rstrip().splitlines()
+    lines = lines[next((at for at, line in enumerate(lines) if 'FAILED:' in line or 'ERROR:' in line), 0):]
     more = [f'... and {len(lines) - most} more lines'] if len(lines) > most else []
     return ''.join(f'   | {line}\n' for line in lines[:most] + more)
 
