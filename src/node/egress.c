@@ -4,9 +4,10 @@
  *
  * A peer whose congestion window is full keeps what is half sent, and the shard stops reading the
  * TUN for a moment, whose short queue then tells the senders. So that one slow peer does not stop
- * the others, reading goes on every TUN_PAUSE at the latest, and what comes for the slow one waits
- * in its queue, or is dropped when that is full. A peer without a link has a small queue as well,
- * for as long as a handshake may take.
+ * the others, reading goes on after TUN_PAUSE at the latest, is stopped again only by another
+ * packet for the slow one, and not at all by one whose window has not moved for a while; what comes
+ * for it waits in its queue, or is dropped when that is full. A peer without a link has a small
+ * queue as well, for as long as a handshake may take.
  */
 #include <string.h>
 
@@ -19,6 +20,8 @@
 constexpr size_t QUEUE_BYTES_MAX = 192 * 1024; /* for a peer whose window is full */
 constexpr size_t QUEUE_PACKETS_MAX = 16;
 constexpr size_t POOL_RESERVE = 8; /* packets that no queue may take: the TUN is read into them */
+constexpr qe_time TUN_PAUSE = 10 * QE_MILLISECOND;
+constexpr qe_time STUCK_AFTER = 500 * QE_MILLISECOND; /* longer than BBR lies low to measure */
 constexpr qe_time WAIT_MAX = 5 * QE_SECOND;
 
 enum outcome : uint8_t { SENT, WAIT };
@@ -55,10 +58,17 @@ static void take_first(struct qe_shard *shard, struct shard_peer *speer)
 	}
 }
 
+static void pause_tun(struct qe_shard *shard, struct shard_peer *speer)
+{
+	if (speer->blocked && qe_time_since(speer->last_sent, shard->now) < STUCK_AFTER)
+		shard->tun_paused_until = shard->now + TUN_PAUSE;
+}
+
 static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
 {
 	bool first = qe_list_empty(&speer->queue);
 
+	pause_tun(shard, speer);
 	bool full = !first && (speer->queued_packets >= QUEUE_PACKETS_MAX ||
 				      speer->queued_bytes + packet->len > QUEUE_BYTES_MAX);
 
@@ -134,6 +144,7 @@ static void note_sent(
 	struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link, size_t len)
 {
 	shard_mark_dirty(shard, qe_link_owner(link));
+	speer->last_sent = shard->now;
 	speer->tx_packets++;
 	speer->tx_bytes += len;
 	shard->counters.tx_packets++;

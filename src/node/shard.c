@@ -24,7 +24,6 @@
 constexpr size_t PACKETS = 64; /* 4 MiB, of which only what is used is touched */
 constexpr size_t CIDS_MAX = 1 << 21;
 constexpr unsigned ROUNDS_MAX = 4;
-constexpr qe_time TUN_PAUSE = 10 * QE_MILLISECOND;
 constexpr qe_time TICK_MIN = 50 * QE_MICROSECOND;
 
 /* ---- life ---- */
@@ -164,7 +163,7 @@ void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_t
 
 static bool tun_is_paused(const struct qe_shard *shard)
 {
-	return shard->n_blocked > 0 && qe_time_since(shard->last_tun_input, shard->now) < TUN_PAUSE;
+	return shard->n_blocked > 0 && shard->now < shard->tun_paused_until;
 }
 
 uint8_t *qe_shard_tun_buffer(struct qe_shard *shard, size_t *ret_capacity)
@@ -183,7 +182,7 @@ void qe_shard_tun_input(
 	struct qe_shard *shard, const struct qe_offload *offload, size_t len, qe_time now)
 {
 	assert(shard->reading != nullptr && len <= SHARD_PACKET_SIZE);
-	shard->now = shard->last_tun_input = now;
+	shard->now = now;
 	egress_packet(shard, len, offload);
 }
 
@@ -303,7 +302,7 @@ qe_time qe_shard_deadline(const struct qe_shard *shard)
 	if (!qe_list_empty(&shard->dirty))
 		return shard->now;
 	if (tun_is_paused(shard))
-		at = qe_time_min(at, shard->last_tun_input + TUN_PAUSE);
+		at = qe_time_min(at, shard->tun_paused_until);
 	return at;
 }
 

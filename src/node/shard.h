@@ -39,7 +39,7 @@ struct shard_peer {
 	struct qe_addr checked_source,
 		checked_destination; /* the last pair that passed the checks */
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
-	qe_time last_rx;
+	qe_time last_rx, last_sent; /* of IP packets; 0: never */
 };
 
 struct shard_link {
@@ -69,7 +69,7 @@ struct qe_shard {
 	struct qe_heap link_timers, peer_timers;
 	struct qe_list links, dirty, waiting;
 	size_t n_links, n_handshaking, n_blocked;
-	qe_time last_tun_input, last_stranger, resets_since;
+	qe_time tun_paused_until, last_stranger, resets_since;
 	unsigned resets;
 	struct qe_shard_counters counters;
 };
