@@ -135,6 +135,47 @@ static void a_ping_dials(void **)
 	mesh_free(pair.mesh);
 }
 
+static void links_with_each_key_type(void **)
+{
+	for (unsigned i = 0; i < 12; i++) {
+		struct mesh_pair pair = mesh_pair_of_types(i, MESH_DIALS, MESH_WAITS,
+			i & 1 ? QE_KEY_ML_DSA_65 : QE_KEY_ED25519,
+			i & 2 ? QE_KEY_ML_DSA_65 : QE_KEY_ED25519);
+		pair.mesh->wire.loss = i < 4 ? 0 : 0.2;
+		mesh_pair_start(&pair);
+		mesh_check(pair.mesh, mesh_pair_link(&pair, (i < 4 ? 1 : 30) * QE_SECOND));
+		mesh_free(pair.mesh);
+	}
+}
+
+static void needs_a_common_cipher(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(5, MESH_DIALS, MESH_WAITS);
+	pair.a->cipher = QE_CIPHER_CHACHA20_POLY1305;
+	pair.b->cipher = QE_CIPHER_AES_256_GCM;
+	mesh_pair_start(&pair);
+	mesh_check(pair.mesh, !mesh_pair_link(&pair, 10 * QE_SECOND));
+	mesh_check(pair.mesh, pair.a->events[QE_EVENT_DIAL_FAILED] > 0);
+	mesh_check(pair.mesh, mesh_counters(pair.b).handshake_failures > 0);
+	mesh_free(pair.mesh);
+}
+
+/* Of several addresses only the last one is right. */
+static void tries_every_endpoint(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(6, MESH_WAITS, MESH_WAITS);
+	mesh_pair_start(&pair);
+	struct qe_endpoint at[4] = {pair.b->at[0], pair.b->at[1], pair.b->at[0], pair.b->at[0]};
+	at[0].port++;
+	at[1].port++;
+	at[2].port += 2;
+	assert_int_equal(qe_shard_set_endpoints(pair.a->shard, 0, at, 4, pair.mesh->now), QE_OK);
+	pair.a->deadline = pair.mesh->now;
+	mesh_flow_start(pair.a, pair.b, MESH_UDP4, 200, 100 * QE_MILLISECOND);
+	mesh_check(pair.mesh, mesh_pair_link(&pair, 3 * QE_SECOND));
+	mesh_free(pair.mesh);
+}
+
 static void links_under_loss(void **)
 {
 	qe_time worst = 0, total = 0;
@@ -205,6 +246,9 @@ int main(void)
 		cmocka_unit_test(answers_a_ping),
 		cmocka_unit_test(dials_on_demand),
 		cmocka_unit_test(a_ping_dials),
+		cmocka_unit_test(links_with_each_key_type),
+		cmocka_unit_test(needs_a_common_cipher),
+		cmocka_unit_test(tries_every_endpoint),
 		cmocka_unit_test(links_under_loss),
 		cmocka_unit_test(both_dial_at_once),
 	};

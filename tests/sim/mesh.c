@@ -99,11 +99,16 @@ static struct mesh_event *take_first(struct mesh *mesh)
 	return first;
 }
 
+static bool runs(const struct mesh_host *host)
+{
+	return host->shard && !host->asleep;
+}
+
 static qe_time next_instant(const struct mesh *mesh)
 {
 	qe_time next = mesh->n_heap ? mesh->heap[0]->at : QE_TIME_NEVER;
 	for (size_t i = 0; i < mesh->n_hosts; i++)
-		if (mesh->hosts[i]->shard)
+		if (runs(mesh->hosts[i]))
 			next = qe_time_min(next, mesh->hosts[i]->deadline);
 	return qe_time_max(next, mesh->now);
 }
@@ -129,7 +134,7 @@ static void step(struct mesh *mesh)
 	}
 	mesh_batch_flush(mesh);
 	for (size_t i = 0; i < mesh->n_hosts; i++)
-		if (mesh->hosts[i]->shard && mesh->hosts[i]->deadline <= mesh->now)
+		if (runs(mesh->hosts[i]) && mesh->hosts[i]->deadline <= mesh->now)
 			let_run(mesh->hosts[i]);
 }
 
@@ -210,7 +215,7 @@ static void give_addresses(struct mesh_host *host)
 	host->at[1] = (struct qe_endpoint){.addr = qe_addr_ipv6(v6), .port = MESH_PORT};
 }
 
-struct mesh_host *mesh_host_add(struct mesh *mesh)
+struct mesh_host *mesh_host_add_of_type(struct mesh *mesh, enum qe_key_type type)
 {
 	struct mesh_host *host = calloc(1, sizeof(*host));
 	assert_non_null(host);
@@ -220,7 +225,7 @@ struct mesh_host *mesh_host_add(struct mesh *mesh)
 	host->index = mesh->n_hosts++;
 	mesh->hosts[host->index] = host;
 
-	assert_int_equal(qe_key_generate(&host->key, QE_KEY_ED25519), QE_OK);
+	assert_int_equal(qe_key_generate(&host->key, type), QE_OK);
 	host->mtu = 1400;
 	host->rotate = 300 * QE_SECOND;
 	host->tun_tail = &host->tun_head;
@@ -232,6 +237,11 @@ struct mesh_host *mesh_host_add(struct mesh *mesh)
 	host->inner4 = qe_addr_ipv4(inner4);
 	host->inner6 = qe_node_id_overlay_addr(qe_key_get_id(host->key));
 	return host;
+}
+
+struct mesh_host *mesh_host_add(struct mesh *mesh)
+{
+	return mesh_host_add_of_type(mesh, QE_KEY_ED25519);
 }
 
 struct mesh_peer *mesh_befriend(struct mesh_host *host, struct mesh_host *other, enum mesh_how how)
@@ -319,6 +329,17 @@ void mesh_close(struct mesh_host *host)
 	mesh_kill(host);
 }
 
+void mesh_sleep(struct mesh_host *host)
+{
+	host->asleep = true;
+}
+
+void mesh_wake(struct mesh_host *host)
+{
+	host->asleep = false;
+	host->deadline = host->mesh->now;
+}
+
 void mesh_move(struct mesh_host *host, bool told)
 {
 	bool had[2] = {host->at[0].addr.family, host->at[1].addr.family};
@@ -357,8 +378,9 @@ struct mesh *mesh_new(uint64_t seed)
 {
 	struct mesh *mesh = calloc(1, sizeof(*mesh));
 	assert_non_null(mesh);
-	mesh->seed = seed;
-	mesh->random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	const char *more = getenv("MESH_SEED");
+	mesh->seed = seed + (more ? strtoull(more, nullptr, 10) : 0);
+	mesh->random = mesh->seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	mesh->now = 1000 * QE_SECOND;
 	mesh->batch = mesh_batch_new();
 	mesh->wire = (struct mesh_wire){.delay = 10 * QE_MILLISECOND, .mtu = 1472};
@@ -385,14 +407,20 @@ struct mesh *mesh_free(struct mesh *mesh)
 	return nullptr;
 }
 
-struct mesh_pair mesh_pair_new(uint64_t seed, enum mesh_how a, enum mesh_how b)
+struct mesh_pair mesh_pair_of_types(uint64_t seed, enum mesh_how a, enum mesh_how b,
+	enum qe_key_type of_a, enum qe_key_type of_b)
 {
 	struct mesh_pair pair = {.mesh = mesh_new(seed)};
-	pair.a = mesh_host_add(pair.mesh);
-	pair.b = mesh_host_add(pair.mesh);
+	pair.a = mesh_host_add_of_type(pair.mesh, of_a);
+	pair.b = mesh_host_add_of_type(pair.mesh, of_b);
 	mesh_befriend(pair.a, pair.b, a);
 	mesh_befriend(pair.b, pair.a, b);
 	return pair;
+}
+
+struct mesh_pair mesh_pair_new(uint64_t seed, enum mesh_how a, enum mesh_how b)
+{
+	return mesh_pair_of_types(seed, a, b, QE_KEY_ED25519, QE_KEY_ED25519);
 }
 
 void mesh_pair_start(struct mesh_pair *pair)

@@ -6,7 +6,8 @@
  * (keys, connection IDs, jitter) is real.
  *
  * mesh.c has the clock, the events and the hosts, wire.c what lies between them, tun.c the packets
- * inside. MESH_TRACE=1 in the environment prints every event of every shard.
+ * inside. In the environment, MESH_TRACE=1 prints every event of every shard, and MESH_SEED=n is
+ * added to every seed.
  */
 #pragma once
 
@@ -83,7 +84,7 @@ struct mesh_host {
 
 	struct qe_endpoint at[2]; /* IPv4 and IPv6; family QE_FAMILY_NONE: has none */
 	struct mesh_nat *nat;     /* of IPv4 */
-	bool offline;             /* nothing comes in and nothing goes out */
+	bool asleep; /* as a laptop with its lid down: nothing runs, nothing comes in */
 
 	/* The TUN device: what waits to be read, and what was written and belongs to no flow. */
 	struct qe_addr inner4, inner6;
@@ -151,6 +152,7 @@ bool mesh_run_until(struct mesh *mesh, bool (*condition)(void *ctx), void *ctx, 
 
 /* A host that is down, with addresses of its own: the index makes 10.0.x.y and fd00::x. */
 struct mesh_host *mesh_host_add(struct mesh *mesh);
+struct mesh_host *mesh_host_add_of_type(struct mesh *mesh, enum qe_key_type type);
 enum mesh_how { MESH_WAITS, MESH_KNOWS, MESH_DIALS };
 /* Make other a peer of host from host's next start on: waits for it, knows where it is and dials
  * on demand, or dials at start. */
@@ -158,6 +160,8 @@ struct mesh_peer *mesh_befriend(struct mesh_host *host, struct mesh_host *other,
 void mesh_start(struct mesh_host *host);
 void mesh_kill(struct mesh_host *host);  /* as if by SIGKILL */
 void mesh_close(struct mesh_host *host); /* in order */
+void mesh_sleep(struct mesh_host *host);
+void mesh_wake(struct mesh_host *host);
 /* Give the host addresses it never had. told: its shard is told that the network has changed. */
 void mesh_move(struct mesh_host *host, bool told);
 struct qe_peer_status mesh_status(const struct mesh_host *host, size_t peer);
@@ -170,6 +174,8 @@ struct mesh_pair {
 	struct mesh_host *a, *b;
 };
 struct mesh_pair mesh_pair_new(uint64_t seed, enum mesh_how a, enum mesh_how b);
+struct mesh_pair mesh_pair_of_types(uint64_t seed, enum mesh_how a, enum mesh_how b,
+	enum qe_key_type of_a, enum qe_key_type of_b);
 void mesh_pair_start(struct mesh_pair *pair);
 /* True once both have a link, within duration. */
 bool mesh_pair_link(struct mesh_pair *pair, qe_time duration);

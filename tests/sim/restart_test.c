@@ -192,6 +192,62 @@ static void notices_a_dead_peer(void **)
 	notice_absence(false, true, 60 * QE_SECOND);
 }
 
+/* A laptop sleeps for a while and wakes: its clock has jumped, its link is long gone. */
+static void wake_one(enum mesh_how b, bool sleeps_b, qe_time asleep, uint64_t seed)
+{
+	struct mesh_pair pair = mesh_pair_new(seed, MESH_DIALS, b);
+	struct mesh_host *host = sleeps_b ? pair.b : pair.a;
+	mesh_pair_start(&pair);
+	struct traffic traffic = start_traffic(&pair);
+	mesh_run(pair.mesh, 3 * QE_SECOND + mesh_random_below(pair.mesh, QE_SECOND));
+	mesh_sleep(host);
+	mesh_run(pair.mesh, asleep);
+	mesh_wake(host);
+	mesh_run(pair.mesh, 0);
+	forget_what_came(&traffic);
+	mesh_check(pair.mesh, mesh_run_until(pair.mesh, is_back, &traffic, BACK_WITHIN),
+		"asleep for %.0f s", (double)asleep / QE_SECOND);
+	mesh_free(pair.mesh);
+}
+
+static void is_back_after_sleep(void **)
+{
+	static const qe_time times[] = {
+		QE_SECOND, 5 * QE_SECOND, 40 * QE_SECOND, 400 * QE_SECOND, 3600 * QE_SECOND};
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		wake_one(MESH_WAITS, false, times[i], 10 * i);
+		wake_one(MESH_DIALS, false, times[i], 10 * i + 1);
+		wake_one(MESH_DIALS, true, times[i], 10 * i + 2);
+	}
+}
+
+/* One direction of the path is gone: neither links nor dials pile up, and all is well soon after.
+ */
+static void survives_a_one_way_outage(void **)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct mesh_pair pair = mesh_pair_new(
+			i, MESH_DIALS, i < 2 ? MESH_WAITS : MESH_DIALS);
+		struct mesh *mesh = pair.mesh;
+		struct mesh_host *from = i % 2 ? pair.b : pair.a, *to = i % 2 ? pair.a : pair.b;
+		mesh_pair_start(&pair);
+		struct traffic traffic = start_traffic(&pair);
+		mesh_run(mesh, 5 * QE_SECOND);
+		mesh_lay(mesh, from, to)->cut = true;
+		uint64_t before = pair.a->tx_datagrams + pair.b->tx_datagrams;
+		mesh_run(mesh, 60 * QE_SECOND);
+		uint64_t sent = pair.a->tx_datagrams + pair.b->tx_datagrams - before;
+		mesh_check(mesh, sent < 20000, "%llu datagrams", (unsigned long long)sent);
+		mesh_lay(mesh, from, to)->cut = false;
+		forget_what_came(&traffic);
+		mesh_check(mesh, mesh_run_until(mesh, is_back, &traffic, BACK_WITHIN));
+		mesh_run(mesh, GONE_WITHIN);
+		mesh_check(mesh, mesh_status(pair.a, 0).n_links == 1);
+		mesh_check(mesh, mesh_status(pair.b, 0).n_links == 1);
+		mesh_free(mesh);
+	}
+}
+
 static void a_closed_link_is_down_at_once(void **)
 {
 	struct mesh_pair pair = mesh_pair_new(9, MESH_DIALS, MESH_WAITS);
@@ -210,6 +266,8 @@ int main(void)
 		cmocka_unit_test(is_back_after_a_restart),
 		cmocka_unit_test(waits_longer_and_longer),
 		cmocka_unit_test(notices_a_dead_peer),
+		cmocka_unit_test(is_back_after_sleep),
+		cmocka_unit_test(survives_a_one_way_outage),
 		cmocka_unit_test(a_closed_link_is_down_at_once),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);

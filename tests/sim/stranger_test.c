@@ -8,6 +8,7 @@
 
 #define FLOOD 10000
 #define STRANGERS 60
+#define HANDSHAKES 200
 #define GROWTH_MAX (8 << 20)
 
 static void refuses_an_unknown_key(void **)
@@ -228,6 +229,43 @@ static void bears_replayed_first_packets(void **)
 	bear_replays(true);
 }
 
+/* First packets of many handshakes, each sent from an address that its sender does not have: what
+ * the owner of that address gets is bounded by what was sent in its name. */
+static void amplifies_little(void **)
+{
+	struct mesh *mesh = mesh_new(27);
+	struct mesh_host *a = mesh_host_add(mesh), *b = mesh_host_add(mesh);
+	mesh_befriend(a, b, MESH_DIALS);
+	mesh_befriend(b, a, MESH_WAITS);
+	mesh->wire.cut = true;
+	mesh_start(b);
+	static struct captured captured;
+	mesh->tap = capture;
+	mesh->tap_ctx = &captured;
+	struct flood flood = begin_flood();
+	for (unsigned i = 0; i < HANDSHAKES; i++) {
+		captured = (struct captured){.of = a};
+		mesh_start(a);
+		mesh_run(mesh, QE_MILLISECOND);
+		mesh_kill(a);
+		mesh_check(mesh, captured.n == 2);
+		struct qe_endpoint victim = anybody(mesh);
+		uint64_t before = mesh->nowhere_bytes;
+		for (unsigned j = 0; j < 2; j++)
+			mesh_spoof(mesh, &victim, b,
+				(struct qe_bytes){captured.bytes[j], captured.len[j]});
+		flood.sent += 2;
+		flood.bytes += captured.len[0] + captured.len[1];
+		mesh_run(mesh, i % 40 == 0 ? 20 * QE_SECOND : 10 * QE_MILLISECOND);
+		if (i % 40 == 0)
+			mesh_check(mesh, mesh->nowhere_bytes > before, "not answered at all");
+	}
+	mesh_run(mesh, 60 * QE_SECOND);
+	end_flood(mesh, &flood, "spoofed handshakes");
+	mesh_check(mesh, mesh_counters(b).retries > 0);
+	mesh_free(mesh);
+}
+
 /* More handshakes at once than a node takes on trust: addresses are validated first, and peers get
  * through all the same. */
 static void validates_addresses_under_load(void **)
@@ -264,6 +302,7 @@ int main(void)
 		cmocka_unit_test(tells_nothing_to_an_impostor),
 		cmocka_unit_test(is_silent_to_noise),
 		cmocka_unit_test(bears_replayed_first_packets),
+		cmocka_unit_test(amplifies_little),
 		cmocka_unit_test(validates_addresses_under_load),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);

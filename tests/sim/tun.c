@@ -78,7 +78,7 @@ size_t mesh_build(uint8_t *to, const struct mesh_inner *inner, struct qe_bytes p
 
 bool mesh_inject(struct mesh_host *host, const struct qe_offload *offload, struct qe_bytes bytes)
 {
-	if (host->tun_waiting >= host->tun_limit || !host->shard)
+	if (host->tun_waiting >= host->tun_limit || !host->shard || host->asleep)
 		return false;
 	struct mesh_packet *packet = malloc(sizeof(*packet) + bytes.len);
 	assert_non_null(packet);

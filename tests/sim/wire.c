@@ -210,7 +210,7 @@ static void arrive(struct mesh *mesh, struct mesh_event *event)
 	struct datagram *datagram = (struct datagram *)event;
 	struct mesh_host *host = owner(mesh, &datagram->source, &datagram->destination, true);
 	struct mesh_batch *batch = mesh->batch;
-	if (host && host->shard && !host->offline) {
+	if (host && host->shard && !host->asleep) {
 		host->rx_datagrams++;
 		host->rx_bytes += datagram->len;
 		if (!joins(batch, host, datagram) || mesh_chance(mesh, SINGLY)) {
@@ -323,7 +323,7 @@ void mesh_transmit(
 
 	struct qe_path outside = {.local = host->at[path->remote.addr.family == QE_FAMILY_IPV6],
 		.remote = path->remote};
-	if (!outside.local.addr.family || host->offline ||
+	if (!outside.local.addr.family ||
 		(path->local.addr.family &&
 			!qe_addr_equal(&path->local.addr, &outside.local.addr))) {
 		host->unsendable++;
