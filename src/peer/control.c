@@ -101,6 +101,22 @@ static void on_indefinite(void *item)
 	*(struct item *)item = (struct item){.kind = ITEM_BAD};
 }
 
+/* Tags 6 to 20 and simple values to which no meaning had been given when libcbor was written, which
+ * its decoder therefore refuses. RFC 8949 section 3. */
+static size_t unassigned_head(const struct qe_reader *from, struct item *item)
+{
+	size_t left = qe_reader_left(from);
+	uint8_t head = left > 0 ? from->at[0] : 0;
+
+	if (head >= 0xc6 && head <= 0xd4) {
+		item->kind = ITEM_TAG;
+		return 1;
+	}
+	if (head >= 0xe0 && head <= 0xf3)
+		return 1;
+	return head == 0xf8 && left >= 2 && from->at[1] >= 32 ? 2 : 0;
+}
+
 static bool next_item(struct qe_reader *from, struct item *item)
 {
 	struct cbor_callbacks callbacks = cbor_empty_callbacks;
@@ -117,6 +133,12 @@ static bool next_item(struct qe_reader *from, struct item *item)
 	callbacks.indef_break = on_indefinite;
 	*item = (struct item){.kind = ITEM_OTHER};
 
+	size_t unassigned = unassigned_head(from, item);
+
+	if (unassigned > 0) {
+		qe_read_skip(from, unassigned);
+		return true;
+	}
 	struct cbor_decoder_result result = cbor_stream_decode(
 		from->at, qe_reader_left(from), &callbacks, item);
 	if (result.status != CBOR_DECODER_FINISHED || item->kind == ITEM_BAD)
