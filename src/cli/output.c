@@ -11,6 +11,7 @@
 #include "rpc/client.h"
 
 #define CELL_SIZE 512
+#define OVERLAY "fd51:e7" /* how every overlay address begins */
 
 /* ---- errors ---- */
 
@@ -161,15 +162,27 @@ double qe_get_real(json_t *object, const char *key)
 	return json_number_value(qe_get(object, key));
 }
 
-void qe_add_texts(struct qe_text *to, json_t *array)
+static bool is_host(const char *length)
 {
-	size_t i;
-	json_t *item;
+	return strcmp(length, "/32") == 0 || strcmp(length, "/128") == 0;
+}
 
-	if (json_array_size(array) == 0)
+void qe_add_addresses(struct qe_text *to, json_t *prefixes)
+{
+	bool others = json_array_size(prefixes) > 1;
+	const char *between = "";
+
+	if (json_array_size(prefixes) == 0)
 		qe_text_add(to, "-");
-	json_array_foreach(array, i, item) if (json_is_string(item))
-		qe_text_addf(to, "%s%s", i ? ", " : "", json_string_value(item));
+	for (size_t i = 0; i < json_array_size(prefixes); i++) {
+		const char *prefix = json_string_value(json_array_get(prefixes, i));
+		if (!prefix || (others && strncmp(prefix, OVERLAY, strlen(OVERLAY)) == 0))
+			continue;
+		size_t bare = strcspn(prefix, "/");
+		int len = (int)(is_host(prefix + bare) ? bare : strlen(prefix));
+		qe_text_addf(to, "%s%.*s", between, len, prefix);
+		between = ", ";
+	}
 }
 
 /* ---- tables ---- */

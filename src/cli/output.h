@@ -42,8 +42,9 @@ const char *qe_get_text(json_t *object, const char *key);
 uint64_t qe_get_uint(json_t *object, const char *key);
 double qe_get_real(json_t *object, const char *key);
 json_t *qe_get(json_t *object, const char *key);
-/* Texts of an array with commas between; "-" for an empty one. */
-void qe_add_texts(struct qe_text *to, json_t *array);
+/* The prefixes of an array, with commas between, hosts without their length; "-" for an empty one.
+ * The overlay address, which everybody has, only where there is no other. */
+void qe_add_addresses(struct qe_text *to, json_t *prefixes);
 
 /* ---- tables: all cells first, so that every column is as wide as its widest cell ---- */
 

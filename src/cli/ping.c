@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cli/output.h"
@@ -65,20 +66,29 @@ static void count_reply(struct run *run, json_t *reply)
 	run->answered++;
 }
 
+static void show_peer(json_t *reply)
+{
+	const char *peer = qe_get_text(reply, "peer"), *id = qe_get_text(reply, "id");
+
+	if (strcmp(peer, id) != 0)
+		printf("%s is ", peer);
+	printf("%s: %s, %s, path MTU %" PRIu64 "\n", id, qe_get_text(reply, "key_exchange"),
+		qe_get_text(reply, "cipher"), qe_get_uint(reply, "path_mtu"));
+}
+
 static void show_reply(const struct run *run, json_t *reply)
 {
 	char rtt[64], age[64];
 	struct qe_text to_rtt = qe_text_init(rtt, sizeof rtt);
 	struct qe_text to_age = qe_text_init(age, sizeof age);
+	const char *local = json_string_value(qe_get(reply, "path.local"));
 
 	qe_add_ms(&to_rtt, qe_get_real(reply, "rtt_ms"));
 	qe_add_duration(&to_age, qe_get_uint(reply, "key_age_secs"));
 	if (run->answered == 1)
-		printf("%s is %s: %s, %s, path MTU %" PRIu64 "\n", qe_get_text(reply, "peer"),
-			qe_get_text(reply, "id"), qe_get_text(reply, "key_exchange"),
-			qe_get_text(reply, "cipher"), qe_get_uint(reply, "path_mtu"));
-	printf("%u: %s, %s -> %s, keys %s old\n", run->sent, rtt, qe_get_text(reply, "path.local"),
-		qe_get_text(reply, "path.remote"), age);
+		show_peer(reply);
+	printf("%u: %s, %s%s%s, keys %s old\n", run->sent, rtt, local ? local : "",
+		local ? " -> " : "", qe_get_text(reply, "path.remote"), age);
 	fflush(stdout);
 }
 

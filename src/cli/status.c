@@ -6,8 +6,7 @@
 #include "cli/output.h"
 
 #define TEXT_SIZE 512
-#define OVERLAY "fd51:e7" /* how every overlay address begins */
-#define ID_SHOWN 12       /* characters of a NodeId in a table: enough to name it by */
+#define ID_SHOWN 12 /* characters of a NodeId in a table: enough to name it by */
 
 /* ---- status ---- */
 
@@ -58,7 +57,7 @@ static void show_status(json_t *status)
 	char addresses[TEXT_SIZE];
 	struct qe_text text = qe_text_init(addresses, sizeof addresses);
 
-	qe_add_texts(&text, qe_get(status, "tun.addresses"));
+	qe_add_addresses(&text, qe_get(status, "tun.addresses"));
 	show_summary(status);
 	printf("%-11s%s (%s)\n", "NodeId", qe_get_text(status, "node.id"),
 		qe_get_text(status, "node.role"));
@@ -109,34 +108,12 @@ static void add_link(struct qe_table *table, json_t *link)
 	qe_table_add(table, "%s", up ? age : "-");
 }
 
-/* Hosts without their length. The overlay address, which everybody has, only where there is no
- * other: `routes` has them all. */
-static void add_addresses(struct qe_text *to, json_t *addresses)
-{
-	bool others = json_array_size(addresses) > 1;
-	const char *between = "";
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(addresses, i, item)
-	{
-		const char *prefix = json_string_value(item) ? json_string_value(item) : "-";
-		const char *slash = strchr(prefix, '/');
-		if (others && strncmp(prefix, OVERLAY, strlen(OVERLAY)) == 0)
-			continue;
-		bool host = slash && (strcmp(slash, "/32") == 0 || strcmp(slash, "/128") == 0);
-		qe_text_addf(to, "%s%.*s", between,
-			(int)(host ? (size_t)(slash - prefix) : strlen(prefix)), prefix);
-		between = ", ";
-	}
-}
-
 static void add_peer(struct qe_table *table, json_t *peer)
 {
 	char addresses[TEXT_SIZE];
 	struct qe_text text = qe_text_init(addresses, sizeof addresses);
 
-	add_addresses(&text, qe_get(peer, "addresses"));
+	qe_add_addresses(&text, qe_get(peer, "addresses"));
 	qe_table_add(table, "%s", qe_get_text(peer, "name"));
 	qe_table_add(table, "%.*s", ID_SHOWN, qe_get_text(peer, "id"));
 	qe_table_add(table, "%s", qe_get_text(peer, "state"));
@@ -174,11 +151,13 @@ enum qe_exit qe_command_peers(const struct qe_args *args)
 
 static void add_route(struct qe_table *table, json_t *route)
 {
+	const char *node = qe_get_text(route, "node"), *id = qe_get_text(route, "id");
 	bool local = strcmp(qe_get_text(route, "next_hop"), "local") == 0;
+	bool named = strcmp(node, id) != 0;
 
 	qe_table_add(table, "%s", qe_get_text(route, "prefix"));
-	qe_table_add(table, "%s", local ? "local" : qe_get_text(route, "node"));
-	qe_table_add(table, "%.*s", ID_SHOWN, qe_get_text(route, "id"));
+	qe_table_add(table, "%.*s", named ? QE_NAME_MAX : ID_SHOWN, local ? "local" : node);
+	qe_table_add(table, "%.*s", ID_SHOWN, id);
 	qe_table_add(table, "%s", qe_get_text(route, "state"));
 	qe_table_add(table, "%s", qe_get_text(route, "source"));
 }
