@@ -52,6 +52,7 @@ struct daemon {
 	struct qe_watch signals;
 	struct qe_node *node;
 	struct qe_netlink *netlink;
+	uint64_t fingerprint; /* of the host's network, when the worker was last told */
 	struct qe_udp *udp;
 	struct qe_unix_listener *listener;
 	struct qe_tun *tun;
@@ -308,9 +309,16 @@ static enum qe_error start_addresses(struct daemon *daemon)
 	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
 	char why_text[400] = "";
 	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-	enum qe_error error = qe_host_set_up(daemon->netlink, daemon->config, &overlay, &why);
+	bool has_overlay;
+	enum qe_error error = qe_host_set_up(
+		daemon->netlink, daemon->config, &overlay, &has_overlay, &why);
 
-	return error == QE_OK ? QE_OK : fail(daemon, error, "%s", why_text);
+	if (error != QE_OK)
+		return fail(daemon, error, "%s", why_text);
+	if (!has_overlay)
+		qe_log(&daemon->log, QE_LOG_WARN, "no_ipv6", nullptr,
+			"this host has no IPv6: overlay addresses cannot be reached from it");
+	return QE_OK;
 }
 
 /* ---- the host's network changes ---- */
@@ -318,10 +326,16 @@ static enum qe_error start_addresses(struct daemon *daemon)
 static void network_settled(struct qe_alarm *alarm, qe_time now)
 {
 	struct daemon *daemon = QE_CONTAINER_OF(alarm, struct daemon, network_alarm);
+	uint64_t fingerprint;
 
-	qe_log(&daemon->log, QE_LOG_DEBUG, "network_changed", nullptr,
-		"addresses, routes or links of this host have changed");
-	if (qe_worker_network_changed(daemon->worker) == QE_ERR_FULL)
+	if (qe_host_fingerprint(daemon->netlink, daemon->config, &fingerprint) != QE_OK ||
+		fingerprint == daemon->fingerprint)
+		return;
+	qe_log(&daemon->log, QE_LOG_INFO, "network_changed", nullptr,
+		"addresses or routes of this host have changed");
+	if (qe_worker_network_changed(daemon->worker) == QE_OK)
+		daemon->fingerprint = fingerprint;
+	else
 		(void)!qe_loop_set_alarm(daemon->loop, alarm, now + network_settles);
 }
 
@@ -338,6 +352,8 @@ static enum qe_error start_monitor(struct daemon *daemon)
 {
 	enum qe_error error = qe_netlink_monitor_new(&daemon->monitor);
 
+	if (error == QE_OK)
+		error = qe_host_fingerprint(daemon->netlink, daemon->config, &daemon->fingerprint);
 	if (error == QE_OK) {
 		daemon->network_alarm.ring = network_settled;
 		daemon->network = (struct qe_watch){

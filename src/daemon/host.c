@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
+#include <string.h>
 
 #include "crypto/node_id.h"
 #include "daemon/host.h"
@@ -100,21 +101,16 @@ enum qe_error qe_host_check(
 
 /* ---- set-up ---- */
 
-static enum qe_error add_addr(struct qe_netlink *netlink, unsigned index,
-	const struct qe_addr *addr, uint8_t length, struct qe_text *why)
+static enum qe_error explain_addr(
+	enum qe_error error, const struct qe_addr *addr, uint8_t length, struct qe_text *why)
 {
-	enum qe_error error = qe_netlink_add_addr(netlink, index, addr, length);
 	char text[QE_ADDR_TEXT_SIZE];
 
 	if (error == QE_OK)
 		return QE_OK;
 	qe_addr_format(text, addr);
-	qe_text_addf(why, "the address %s/%u cannot be added: ", text, length);
-	if (error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT)
-		qe_text_add(why, "IPv6 is switched off on this host (see sysctl "
-				 "net.ipv6.conf.default.disable_ipv6)");
-	else
-		qe_text_add(why, qe_error_text(error));
+	qe_text_addf(why, "the address %s/%u cannot be added: %s", text, length,
+		error == QE_ERR_UNSUPPORTED ? "this host has no IPv6" : qe_error_text(error));
 	return error;
 }
 
@@ -143,22 +139,37 @@ static bool is_routed_by_addr(const struct qe_config *config, const struct qe_pr
 	return false;
 }
 
+static enum qe_error add_overlay(struct qe_netlink *netlink, unsigned index,
+	const struct qe_addr *overlay, bool *ret_overlay, struct qe_text *why)
+{
+	enum qe_error error = qe_netlink_add_addr(netlink, index, overlay, 128);
+
+	if (error != QE_ERR_UNSUPPORTED) {
+		QE_TRY(explain_addr(error, overlay, 128, why));
+		QE_TRY(add_route(netlink, index, &overlay_network, why));
+	}
+	*ret_overlay = error == QE_OK;
+	return QE_OK;
+}
+
 static enum qe_error add_addrs(struct qe_netlink *netlink, unsigned index,
-	const struct qe_config *config, const struct qe_addr *overlay, struct qe_text *why)
+	const struct qe_config *config, struct qe_text *why)
 {
 	const struct qe_config_list *addrs = &config->network.tun_addr;
 
-	QE_TRY(add_addr(netlink, index, overlay, 128, why));
-	for (size_t i = 0; i < addrs->n; i++)
-		QE_TRY(add_addr(
-			netlink, index, &addrs->addrs[i].addr, addrs->addrs[i].prefix.length, why));
+	for (size_t i = 0; i < addrs->n; i++) {
+		const struct qe_addr *addr = &addrs->addrs[i].addr;
+		uint8_t length = addrs->addrs[i].prefix.length;
+
+		QE_TRY(explain_addr(
+			qe_netlink_add_addr(netlink, index, addr, length), addr, length, why));
+	}
 	return QE_OK;
 }
 
 static enum qe_error add_routes(struct qe_netlink *netlink, unsigned index,
 	const struct qe_config *config, struct qe_text *why)
 {
-	QE_TRY(add_route(netlink, index, &overlay_network, why));
 	for (size_t i = 0; i < config->n_peers; i++) {
 		const struct qe_config_peer *peer = &config->peers[i];
 
@@ -171,7 +182,7 @@ static enum qe_error add_routes(struct qe_netlink *netlink, unsigned index,
 }
 
 enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config *config,
-	const struct qe_addr *overlay, struct qe_text *why)
+	const struct qe_addr *overlay, bool *ret_overlay, struct qe_text *why)
 {
 	const char *name = config->network.tun_name;
 	unsigned index = 0;
@@ -184,6 +195,57 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config 
 			qe_error_text(error));
 		return error;
 	}
-	QE_TRY(add_addrs(netlink, index, config, overlay, why));
+	QE_TRY(add_overlay(netlink, index, overlay, ret_overlay, why));
+	QE_TRY(add_addrs(netlink, index, config, why));
 	return add_routes(netlink, index, config, why);
+}
+
+/* ---- changes ---- */
+
+struct fingerprint {
+	const char *tun_name;
+	uint64_t sum;
+};
+
+/* FNV-1a: no stranger chooses what goes in. */
+static uint64_t hash(uint64_t seed, const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+
+	for (size_t i = 0; i < len; i++)
+		seed = (seed ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return seed;
+}
+
+static uint64_t hash_addr(uint64_t seed, const struct qe_addr *addr)
+{
+	return hash(hash(seed, &addr->family, 1), addr->bytes, sizeof(addr->bytes));
+}
+
+/* A sum, as the kernel's order means nothing. */
+static void add_to_fingerprint(void *ctx, const struct qe_host_entry *entry)
+{
+	struct fingerprint *fingerprint = ctx;
+	uint64_t value = UINT64_C(0xcbf29ce484222325);
+
+	if (qe_addr_is_link_local(&entry->prefix.addr) ||
+		qe_addr_is_multicast(&entry->prefix.addr) ||
+		strcmp(entry->interface, fingerprint->tun_name) == 0)
+		return;
+	value = hash_addr(value, &entry->addr);
+	value = hash_addr(value, &entry->prefix.addr);
+	value = hash(value, &entry->prefix.length, 1);
+	value = hash_addr(value, &entry->gateway);
+	value = hash(value, entry->interface, strlen(entry->interface));
+	fingerprint->sum += value;
+}
+
+enum qe_error qe_host_fingerprint(
+	struct qe_netlink *netlink, const struct qe_config *config, uint64_t *ret_fingerprint)
+{
+	struct fingerprint fingerprint = {.tun_name = config->network.tun_name};
+
+	QE_TRY(qe_netlink_visit(netlink, add_to_fingerprint, &fingerprint));
+	*ret_fingerprint = fingerprint.sum;
+	return QE_OK;
 }

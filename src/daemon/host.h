@@ -17,6 +17,12 @@ enum qe_error qe_host_check(
 	struct qe_netlink *netlink, const struct qe_config *config, struct qe_text *why);
 
 /* The TUN interface up, with the node's addresses, and routes to all that peers have. overlay: the
- * node's own. On an error *why names what could not be added. */
+ * node's own; *ret_overlay is false where the host has no IPv6 and does without it. On an error
+ * *why names what could not be added. */
 enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config *config,
-	const struct qe_addr *overlay, struct qe_text *why);
+	const struct qe_addr *overlay, bool *ret_overlay, struct qe_text *why);
+
+/* A number that changes when the ways to other hosts do: addresses and routes, but those of the
+ * TUN interface, and link-local ones, which come and go with every container. */
+enum qe_error qe_host_fingerprint(
+	struct qe_netlink *netlink, const struct qe_config *config, uint64_t *ret_fingerprint);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -7,9 +8,11 @@
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
 #include <netlink/route/route.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "os/netlink.h"
 
@@ -123,12 +126,30 @@ static void refuse_link_local(struct qe_netlink *netlink, unsigned index)
 	rtnl_link_put(changes);
 }
 
+/* The setting is the interface's own and goes with it. Where it cannot be written, adding an
+ * address will tell. */
+static void allow_ipv6(unsigned index)
+{
+	char name[IF_NAMESIZE], path[64 + IF_NAMESIZE];
+	int fd;
+
+	if (!if_indextoname(index, name))
+		return;
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "0", 1);
+	close(fd);
+}
+
 enum qe_error qe_netlink_up(
 	struct qe_netlink *netlink, unsigned index, uint16_t mtu, unsigned queue_length)
 {
 	struct rtnl_link *changes;
 	enum qe_error error;
 
+	allow_ipv6(index);
 	refuse_link_local(netlink, index);
 	changes = rtnl_link_alloc();
 	if (!changes)
@@ -163,6 +184,7 @@ enum qe_error qe_netlink_add_addr(
 	struct nl_addr *local = to_libnl(addr, length);
 	struct rtnl_addr *request = rtnl_addr_alloc();
 	int result = -NLE_NOMEM;
+	enum qe_error error;
 
 	if (local && request) {
 		rtnl_addr_set_ifindex(request, (int)index);
@@ -175,7 +197,11 @@ enum qe_error qe_netlink_add_addr(
 	}
 	rtnl_addr_put(request);
 	nl_addr_put(local);
-	return from_libnl(result);
+	error = from_libnl(result);
+	if (addr->family == QE_FAMILY_IPV6 &&
+		(error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT))
+		return QE_ERR_UNSUPPORTED;
+	return error;
 }
 
 static void fill_route(struct rtnl_route *route, struct nl_addr *destination, unsigned index)
@@ -268,6 +294,8 @@ static void visit_route(struct nl_object *object, void *ctx)
 		return;
 	entry.prefix.length = (uint8_t)nl_addr_get_prefixlen(destination);
 	hop = rtnl_route_nexthop_n(route, 0);
+	if (hop && rtnl_route_nh_get_gateway(hop))
+		(void)from_libnl_addr(&entry.gateway, rtnl_route_nh_get_gateway(hop));
 	name_interface(&entry, hop ? rtnl_route_nh_get_ifindex(hop) : 0);
 	visitor->visit(visitor->ctx, &entry);
 }

@@ -17,12 +17,12 @@ struct qe_netlink *qe_netlink_free(struct qe_netlink *netlink); /* NULL-safe */
 /* -ENODEV when there is none of that name. */
 enum qe_error qe_netlink_interface(
 	struct qe_netlink *netlink, const char *name, unsigned *ret_index);
-/* Up, and without an IPv6 link-local address, which would only send into a tunnel what the overlay
- * does not carry. */
+/* Up, with IPv6 even where new interfaces are to have none, and without an IPv6 link-local address,
+ * which would only send into a tunnel what the overlay does not carry. */
 enum qe_error qe_netlink_up(
 	struct qe_netlink *netlink, unsigned index, uint16_t mtu, unsigned queue_length);
-/* length: of the prefix that the interface is in. -EEXIST; -EACCES, -EOPNOTSUPP: IPv6 is switched
- * off. */
+/* length: of the prefix that the interface is in. -EEXIST; QE_ERR_UNSUPPORTED: this host has no
+ * IPv6. */
 enum qe_error qe_netlink_add_addr(
 	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length);
 enum qe_error qe_netlink_add_route(
@@ -33,6 +33,7 @@ struct qe_host_entry {
 	bool is_route;
 	struct qe_addr addr; /* of an address */
 	struct qe_prefix prefix;
+	struct qe_addr gateway;                 /* of a route; family QE_FAMILY_NONE: none */
 	char interface[QE_INTERFACE_NAME_SIZE]; /* empty: none */
 };
 
