@@ -293,19 +293,29 @@ static void accept_first(struct qe_shard *shard, const struct qe_first_packet *f
 	give_to_link(shard, slink, path, ecn, packet);
 }
 
+/* Under load a client shows that it owns its address (the Retry), and starts only so many
+ * handshakes from there: each costs this side half a millisecond. */
+static void accept_bounded(struct qe_shard *shard, const struct qe_first_packet *first,
+	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
+{
+	if (shard->n_handshaking >= HANDSHAKES_MAX ||
+		(first->validated &&
+			!limiter_take(&shard->handshakes, &path->remote.addr, shard->now)))
+		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
+	else
+		accept_first(shard, first, path, ecn, packet);
+}
+
 static void first_packet(
 	struct qe_shard *shard, const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
 {
+	bool want_retry = shard->n_handshaking >= HANDSHAKES_FREE;
 	struct qe_first_packet first;
 
-	if (shard->n_handshaking >= HANDSHAKES_MAX) {
-		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
-		return;
-	}
-	switch (qe_first_packet_check(&first, &shard->context, &shard->batch, path, packet,
-		shard->n_handshaking >= HANDSHAKES_FREE, shard->now)) {
+	switch (qe_first_packet_check(
+		&first, &shard->context, &shard->batch, path, packet, want_retry, shard->now)) {
 	case QE_FIRST_ACCEPT:
-		accept_first(shard, &first, path, ecn, packet);
+		accept_bounded(shard, &first, path, ecn, packet);
 		break;
 	case QE_FIRST_RETRY:
 		shard->counters.retries++;

@@ -104,6 +104,7 @@ enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, ui
 	qe_heap_init(&shard->link_timers);
 	qe_heap_init(&shard->peer_timers);
 	qe_map_init(&shard->cids, CIDS_MAX, qe_random_u64());
+	limiter_init(&shard->handshakes, qe_random_u64());
 	qe_map_init(&shard->tokens, CIDS_MAX, qe_random_u64());
 	enum qe_error error = fill_shard(shard, worker);
 

@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "net/coalesce.h"
 #include "net/segment.h"
+#include "node/limiter.h"
 #include "node/node.h"
 #include "peer/peer.h"
 
@@ -71,6 +72,7 @@ struct qe_shard {
 	size_t n_links, n_handshaking, n_blocked;
 	qe_time tun_paused_until, last_stranger, resets_since;
 	unsigned resets;
+	struct limiter handshakes; /* by source, once many are under way */
 	struct qe_shard_counters counters;
 };
 

@@ -35,7 +35,7 @@ static bool verify_token(struct qe_first_packet *first, struct qe_link_context *
 	ngtcp2_cid original;
 
 	if (ngtcp2_crypto_verify_retry_token(&original, header->token, header->tokenlen,
-		    context->cids.reset, sizeof(context->cids.reset), header->version,
+		    context->cids.retry, sizeof(context->cids.retry), header->version,
 		    from.remote.addr, from.remote.addrlen, &header->dcid, RETRY_TOKEN_LIFE,
 		    now) != 0 ||
 		original.datalen != QE_KNOCK_SIZE)
@@ -55,8 +55,8 @@ static bool write_retry(struct qe_link_context *context, struct qe_batch *batch,
 
 	if (qe_cid_make(&context->cids, scid.data) != QE_OK)
 		return false;
-	ngtcp2_ssize token_len = ngtcp2_crypto_generate_retry_token(token, context->cids.reset,
-		sizeof(context->cids.reset), header->version, from.remote.addr, from.remote.addrlen,
+	ngtcp2_ssize token_len = ngtcp2_crypto_generate_retry_token(token, context->cids.retry,
+		sizeof(context->cids.retry), header->version, from.remote.addr, from.remote.addrlen,
 		&scid, &header->dcid, now);
 
 	if (token_len < 0)

@@ -21,7 +21,7 @@ enum qe_error qe_cid_keys_init(struct qe_cid_keys *keys, uint8_t worker,
 	*keys = (struct qe_cid_keys){.worker = worker, .id = *id};
 	QE_TRY(qe_hmac(keys->mac, sizeof(keys->mac), key, text_bytes("connection id")));
 	QE_TRY(qe_hmac(keys->reset, sizeof(keys->reset), key, text_bytes("stateless reset")));
-	return QE_OK;
+	return qe_hmac(keys->retry, sizeof(keys->retry), key, text_bytes("retry token"));
 }
 
 void qe_cid_keys_done(struct qe_cid_keys *keys)

@@ -20,7 +20,7 @@ constexpr size_t QE_RESET_TOKEN_SIZE = 16;
 
 struct qe_cid_keys {
 	uint8_t worker;
-	uint8_t mac[32], reset[32]; /* secrets, the same after a restart of the node */
+	uint8_t mac[32], reset[32], retry[32]; /* secrets, the same after a restart of the node */
 	struct qe_node_id id;
 };
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include "node/limiter.h"
+
+#include <string.h>
+
+constexpr uint32_t BURST = 8;
+constexpr qe_time REFILL = 50 * QE_MILLISECOND; /* a token each: 20 a second */
+
+void limiter_init(struct limiter *limiter, uint64_t seed)
+{
+	*limiter = (struct limiter){.seed = seed};
+	for (size_t i = 0; i < LIMITER_PLACES; i++)
+		limiter->buckets[i].tokens = BURST;
+}
+
+/* splitmix64's finaliser over the seeded network. */
+static size_t place_of(const struct limiter *limiter, const struct qe_addr *source)
+{
+	uint64_t x = 0;
+
+	memcpy(&x, source->bytes, source->family == QE_FAMILY_IPV4 ? 4 : 8);
+	x ^= limiter->seed + source->family;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return (x ^ x >> 31) % LIMITER_PLACES;
+}
+
+static void refill(struct limiter_bucket *bucket, qe_time now)
+{
+	uint64_t earned = qe_time_since(bucket->filled, now) / REFILL;
+
+	if (earned == 0)
+		return;
+	bucket->tokens = earned >= BURST - bucket->tokens ? BURST
+							  : bucket->tokens + (uint32_t)earned;
+	bucket->filled = bucket->tokens == BURST ? now : bucket->filled + earned * REFILL;
+}
+
+bool limiter_take(struct limiter *limiter, const struct qe_addr *source, qe_time now)
+{
+	struct limiter_bucket *bucket = &limiter->buckets[place_of(limiter, source)];
+
+	refill(bucket, now);
+	if (bucket->tokens == 0)
+		return false;
+	bucket->tokens--;
+	return true;
+}
