@@ -248,6 +248,23 @@ static void survives_a_one_way_outage(void **)
 	}
 }
 
+/* The peer is back before it was missed: it does not know the link, and says so. */
+static void a_reset_link_is_down_at_once(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(10, MESH_DIALS, MESH_WAITS);
+	struct mesh *mesh = pair.mesh;
+	mesh_pair_start(&pair);
+	mesh_check(mesh, mesh_pair_link(&pair, QE_SECOND));
+	mesh_flow_start(pair.a, pair.b, MESH_UDP4, 300, 20 * QE_MILLISECOND);
+	mesh_run(mesh, QE_SECOND);
+	mesh_kill(pair.b);
+	mesh_start(pair.b);
+	mesh_run(mesh, 100 * QE_MILLISECOND);
+	mesh_check(mesh, mesh_counters(pair.b).stateless_resets > 0);
+	mesh_check(mesh, pair.a->events[QE_EVENT_PEER_DOWN] == 1);
+	mesh_free(mesh);
+}
+
 static void a_closed_link_is_down_at_once(void **)
 {
 	struct mesh_pair pair = mesh_pair_new(9, MESH_DIALS, MESH_WAITS);
@@ -268,6 +285,7 @@ int main(void)
 		cmocka_unit_test(notices_a_dead_peer),
 		cmocka_unit_test(is_back_after_sleep),
 		cmocka_unit_test(survives_a_one_way_outage),
+		cmocka_unit_test(a_reset_link_is_down_at_once),
 		cmocka_unit_test(a_closed_link_is_down_at_once),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
