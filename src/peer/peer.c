@@ -16,7 +16,8 @@
  * - After a restart a peer greets with another instance number, and its links of before are
  * dropped.
  * - A link that has had no answer for SUSPECT is still used, but another one is dialled beside it;
- *   after DEAD it is given up.
+ *   after DEAD it is given up. So is one dialled, which finds its own path MTU, when the path of
+ * the link has become narrower.
  *
  * run() is the only place that acts; facts only record, and make it due.
  */
@@ -405,6 +406,8 @@ static qe_time dial_at(const struct qe_peer *peer, qe_time now)
 
 	if (link == nullptr)
 		at = peer->config.keep || peer->wanted_until > now ? now : QE_TIME_NEVER;
+	else if (qe_link_is_narrowed(link, now))
+		at = now;
 	else if (qe_link_unanswered_since(link) != QE_TIME_NEVER)
 		at = qe_time_min(rotate_at(peer, link), qe_link_unanswered_since(link) + SUSPECT);
 	else
@@ -577,6 +580,8 @@ void qe_peer_link_used(struct qe_peer *peer, const struct qe_link *link, qe_time
 		entry->ready = peer->due = true;
 	if (since != QE_TIME_NEVER)
 		peer->deadline = qe_time_min(peer->deadline, since + SUSPECT);
+	if (qe_link_is_narrowed(link, now) && may_dial(peer) && dial_at(peer, now) <= now)
+		peer->due = true;
 }
 
 void qe_peer_link_moved(struct qe_peer *peer, const struct qe_link *link)

@@ -147,6 +147,7 @@ static ngtcp2_callbacks all_callbacks(void)
 	link_crypto_callbacks(&callbacks);
 	link_control_callbacks(&callbacks);
 	link_reset_callbacks(&callbacks);
+	link_mtu_callbacks(&callbacks);
 	return callbacks;
 }
 

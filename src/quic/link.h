@@ -123,6 +123,8 @@ bool qe_link_is_dialled(const struct qe_link *link); /* by this side */
 bool qe_link_is_established(const struct qe_link *link);
 /* The path MTU is known (or has been looked for long enough), so that the link can take over. */
 bool qe_link_is_ready(const struct qe_link *link, qe_time now);
+/* Large packets vanish while small ones get through: the path has become narrower. */
+bool qe_link_is_narrowed(const struct qe_link *link, qe_time now);
 /* Since when something that was sent has been without any answer; QE_TIME_NEVER: nothing is. */
 qe_time qe_link_unanswered_since(const struct qe_link *link);
 const struct qe_node_id *qe_link_peer(const struct qe_link *link); /* once authorised */

@@ -23,6 +23,13 @@ struct control_stream {
 	uint64_t acked; /* stream offset up to which all is acknowledged and freed */
 };
 
+/* Datagrams lost since the last time one as large as any of them got through. */
+struct large_losses {
+	unsigned n;
+	uint64_t smallest; /* length of an IP packet */
+	qe_time since;
+};
+
 struct link_cid {
 	uint8_t len;
 	uint8_t bytes[NGTCP2_MAX_CIDLEN];
@@ -49,6 +56,7 @@ struct qe_link {
 	uint8_t tokens[LINK_TOKENS_MAX]
 		      [QE_RESET_TOKEN_SIZE]; /* what the peer would reset it with */
 	size_t n_tokens;
+	struct large_losses large;
 
 	qe_time now; /* of the call under way, for the callbacks */
 	qe_time started, established_at;
@@ -75,6 +83,10 @@ void link_control_callbacks(ngtcp2_callbacks *callbacks);
 size_t link_control_unsent(
 	const struct control_stream *control, ngtcp2_vec *vectors, size_t capacity);
 void link_control_mark_sent(struct control_stream *control, size_t len);
+
+/* ---- link_mtu.c ---- */
+
+void link_mtu_callbacks(ngtcp2_callbacks *callbacks);
 
 /* ---- link_reset.c ---- */
 

@@ -142,7 +142,7 @@ enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t
 			&info, to, size, &accepted,
 			padded ? NGTCP2_WRITE_DATAGRAM_FLAG_PADDING
 			       : NGTCP2_WRITE_DATAGRAM_FLAG_NONE,
-			0, vectors, 2, now);
+			packet.len, vectors, 2, now);
 
 		if (len < 0)
 			return failed(link, (int)len);
