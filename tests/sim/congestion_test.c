@@ -62,6 +62,7 @@ static void fills_a_bottleneck(void **)
 	mesh_check(mesh, pair.a->tun_refused > 0, "no back-pressure");
 	mesh_check(mesh, lost < 3);
 	mesh_check(mesh, delay < 150);
+	mesh_check(mesh, mesh_counters(pair.a).handshakes == 1);
 	mesh_check(mesh, !flow->duplicates && !flow->damaged);
 	mesh_free(mesh);
 }
@@ -123,6 +124,7 @@ static void is_not_slowed_by_loss(void **)
 	double rate = mbit_per_s(flow, before, 5 * QE_SECOND);
 	print_message("with 1 %% loss: %.1f Mbit/s\n", rate);
 	mesh_check(mesh, rate >= 50);
+	mesh_check(mesh, mesh_counters(pair.a).handshakes == 1);
 	mesh_free(mesh);
 }
 

@@ -210,7 +210,7 @@ static void give_addresses(struct mesh_host *host)
 	static uint16_t last; /* no address is given twice in one program */
 	last++;
 	uint8_t v4[4] = {10, 1, (uint8_t)(last >> 8), (uint8_t)last};
-	uint8_t v6[16] = {0xfd, 1, [14] = (uint8_t)(last >> 8), [15] = (uint8_t)last};
+	uint8_t v6[16] = {0xfd, 1, [6] = (uint8_t)(last >> 8), [7] = (uint8_t)last, [15] = 1};
 	host->at[0] = (struct qe_endpoint){.addr = qe_addr_ipv4(v4), .port = MESH_PORT};
 	host->at[1] = (struct qe_endpoint){.addr = qe_addr_ipv6(v6), .port = MESH_PORT};
 }

@@ -116,6 +116,34 @@ static void makes_tcp_segments_fit(void **)
 	mesh_free(mesh);
 }
 
+/* The path becomes narrower under a link, behind the same addresses or with a move of one side. */
+static void notices_a_narrower_path(void **)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct mesh_pair pair = narrow_pair(45 + i, 1440);
+		struct mesh *mesh = pair.mesh;
+		struct mesh_host *from = i % 2 ? pair.b : pair.a, *to = i % 2 ? pair.a : pair.b;
+		struct mesh_flow *tcp = mesh_flow_start(
+			from, to, MESH_TCP4, 1360, 20 * QE_MILLISECOND);
+		tcp->segments = 4;
+		struct mesh_flow *small = mesh_flow_start(
+			to, from, MESH_UDP6, 300, 50 * QE_MILLISECOND);
+		mesh_run(mesh, 2 * QE_SECOND);
+		mesh->wire.mtu = 1300;
+		if (i >= 2)
+			mesh_move(pair.a, true);
+		mesh_run(mesh, 4 * QE_SECOND);
+		uint64_t before = tcp->received;
+		mesh_run(mesh, 2 * QE_SECOND);
+		mesh_check(mesh, tcp->received - before > 400000, "%llu bytes",
+			(unsigned long long)(tcp->received - before));
+		mesh_check(mesh, small->longest_gap < QE_SECOND);
+		mesh_check(mesh, mesh_status(from, 0).link.path_mtu < 1300);
+		mesh_check(mesh, mesh_counters(from).handshakes == 2);
+		mesh_free(mesh);
+	}
+}
+
 static void inject_syn(struct mesh_host *from, const struct mesh_host *to, bool v6, uint16_t mss)
 {
 	uint8_t packet[100], option[4] = {2, 4};
@@ -161,6 +189,7 @@ int main(void)
 		cmocka_unit_test(tells_the_sender_what_fits),
 		cmocka_unit_test(fragments_ipv4_that_may_be),
 		cmocka_unit_test(makes_tcp_segments_fit),
+		cmocka_unit_test(notices_a_narrower_path),
 		cmocka_unit_test(clamps_the_mss),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
