@@ -120,6 +120,7 @@ static void let_run(struct mesh_host *host)
 		mesh_check(mesh, runs < RUNS_AT_ONCE_MAX, "host %zu: livelock", host->index);
 		bool fed = mesh_tun_feed(host);
 		qe_shard_run(host->shard, mesh->now);
+		host->runs++;
 		host->deadline = qe_shard_deadline(host->shard);
 		if (!fed && host->deadline > mesh->now)
 			return;

@@ -73,6 +73,7 @@ struct mesh_host {
 	struct qe_node *node; /* NULL while the host is down */
 	struct qe_shard *shard;
 	qe_time deadline;
+	uint64_t runs; /* calls of qe_shard_run */
 
 	/* Settings of the next start. */
 	uint16_t mtu;

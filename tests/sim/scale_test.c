@@ -84,11 +84,31 @@ static void a_hundred_peers_link(void **)
 	mesh_free(mesh);
 }
 
+/* A link that carries nothing wakes its owners for keepalives and rotation, and for nothing else.
+ */
+static void an_idle_link_rests(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(63, MESH_DIALS, MESH_DIALS);
+	mesh_pair_start(&pair);
+	mesh_check(pair.mesh, mesh_pair_link(&pair, QE_SECOND));
+	mesh_run(pair.mesh, 10 * QE_SECOND);
+	uint64_t runs = pair.a->runs + pair.b->runs, sent = pair.a->tx_bytes + pair.b->tx_bytes;
+	mesh_run(pair.mesh, 3000 * QE_SECOND);
+	runs = pair.a->runs + pair.b->runs - runs;
+	sent = pair.a->tx_bytes + pair.b->tx_bytes - sent;
+	print_message("an idle link, both ends: %.1f runs and %.0f bytes a minute\n",
+		(double)runs / 50, (double)sent / 50);
+	mesh_check(pair.mesh, runs / 50 < 60);
+	mesh_check(pair.mesh, sent / 50 < 8000);
+	mesh_free(pair.mesh);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thousand_peers_cost_little),
 		cmocka_unit_test(a_hundred_peers_link),
+		cmocka_unit_test(an_idle_link_rests),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
