@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <threads.h>
 #include <time.h>
 
 #include "base/list.h"
 #include "base/ring.h"
 #include "daemon/worker.h"
 #include "os/clock.h"
+#include "os/thread.h"
 
 constexpr size_t commands_max = 1024;
 constexpr size_t queries_max = 64;
@@ -35,8 +35,7 @@ struct qe_worker {
 	struct qe_loop *loop;             /* the worker's; the control thread only wakes it */
 
 	/* The control thread's. */
-	thrd_t thread;
-	bool running;
+	struct qe_thread *thread; /* NULL: not running */
 	size_t queries_under_way;
 
 	/* The worker's. */
@@ -214,9 +213,9 @@ static void work_once(struct qe_worker *worker)
 	}
 }
 
-static int run(void *argument)
+static void run(void *ctx)
 {
-	struct qe_worker *worker = argument;
+	struct qe_worker *worker = ctx;
 
 	while (!worker->stopping) {
 		bool more = worker->udp_ready || is_tun_wanted(worker);
@@ -225,7 +224,6 @@ static int run(void *argument)
 		work_once(worker);
 	}
 	qe_shard_close(worker->shard, qe_clock_now());
-	return 0;
 }
 
 static void tun_is_ready(struct qe_watch *watch, unsigned)
@@ -253,10 +251,7 @@ static enum qe_error set_up(struct qe_worker *worker, struct qe_node *node)
 	worker->udp_watch = (struct qe_watch){qe_udp_fd(worker->udp), udp_is_ready};
 	QE_TRY(qe_loop_add(worker->loop, &worker->tun_watch, QE_READABLE | QE_EDGE));
 	QE_TRY(qe_loop_add(worker->loop, &worker->udp_watch, QE_READABLE | QE_EDGE));
-	if (thrd_create(&worker->thread, run, worker) != thrd_success)
-		return -EAGAIN;
-	worker->running = true;
-	return QE_OK;
+	return qe_thread_new(&worker->thread, "qe-worker", run, worker);
 }
 
 enum qe_error qe_worker_new(struct qe_worker **ret_worker, struct qe_node *node, struct qe_tun *tun,
@@ -295,12 +290,11 @@ void qe_worker_stop(struct qe_worker *worker)
 	const struct timespec pause = {.tv_nsec = 1000000};
 	struct command command = {.type = STOP};
 
-	if (!worker || !worker->running)
+	if (!worker || !worker->thread)
 		return;
 	while (push_command(worker, &command) == QE_ERR_FULL)
 		nanosleep(&pause, nullptr);
-	thrd_join(worker->thread, nullptr);
-	worker->running = false;
+	worker->thread = qe_thread_join(worker->thread);
 	while (qe_ring_pop(worker->commands, &command)) {
 		if (command.type == QUERY)
 			answer_query(worker, command.query);

@@ -9,6 +9,7 @@
 
 #include "os/resolver.h"
 #include "os/sockaddr.h"
+#include "os/thread.h"
 
 struct question {
 	uint64_t cookie;
@@ -106,9 +107,9 @@ static void answer_next(struct qe_resolver *resolver)
 	resolver->wake(resolver->ctx);
 }
 
-static void *run(void *argument)
+static void run(void *ctx)
 {
-	struct qe_resolver *resolver = argument;
+	struct qe_resolver *resolver = ctx;
 
 	pthread_mutex_lock(&resolver->lock);
 	while (!resolver->stopping) {
@@ -118,14 +119,12 @@ static void *run(void *argument)
 			pthread_cond_wait(&resolver->changed, &resolver->lock);
 	}
 	disown(resolver);
-	return nullptr;
 }
 
 enum qe_error qe_resolver_new(struct qe_resolver **ret_resolver, void (*wake)(void *ctx), void *ctx)
 {
 	struct qe_resolver *resolver = calloc(1, sizeof(*resolver));
-	pthread_t thread;
-	int result;
+	enum qe_error error;
 
 	if (!resolver)
 		return -ENOMEM;
@@ -134,13 +133,12 @@ enum qe_error qe_resolver_new(struct qe_resolver **ret_resolver, void (*wake)(vo
 	resolver->wake = wake;
 	resolver->ctx = ctx;
 	resolver->owners = 2;
-	result = pthread_create(&thread, nullptr, run, resolver);
-	if (result != 0) {
+	error = qe_thread_detached("qe-resolver", run, resolver);
+	if (error != QE_OK) {
 		resolver->owners = 1;
 		qe_resolver_free(resolver);
-		return -result;
+		return error;
 	}
-	pthread_detach(thread);
 	*ret_resolver = resolver;
 	return QE_OK;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <fcntl.h>
-#include <threads.h>
 #include <unistd.h>
 
 #include "base/list.h"
 #include "os/clock.h"
 #include "os/loop.h"
+#include "os/thread.h"
 #include "random.h"
 
 #define ALARMS 200
@@ -129,23 +129,22 @@ static void test_alarms(void **)
 	qe_loop_free(loop);
 }
 
-static int wake_it(void *loop)
+static void wake_it(void *loop)
 {
 	qe_loop_wake(loop);
-	return 0;
 }
 
 /* Without the bell this would wait for ever. */
 static void test_wake(void **)
 {
 	struct qe_loop *loop = new_loop();
-	thrd_t thread;
+	struct qe_thread *thread = nullptr;
 
 	qe_loop_wake(loop);
 	qe_loop_turn(loop, QE_TIME_NEVER);
-	assert_int_equal(thrd_create(&thread, wake_it, loop), thrd_success);
+	assert_int_equal(qe_thread_new(&thread, "bell", wake_it, loop), QE_OK);
 	qe_loop_turn(loop, QE_TIME_NEVER);
-	thrd_join(thread, nullptr);
+	qe_thread_join(thread);
 	qe_loop_free(loop);
 }
 

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* Literal addresses and impossible names: no name server is asked. */
+#include <pthread.h>
 #include <string.h>
-#include <threads.h>
 
 #include "net/addr.h"
 #include "os/resolver.h"
 #include "random.h"
 
-static mtx_t lock;
-static cnd_t changed;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static unsigned woken;
 
 static void wake(void *)
 {
-	mtx_lock(&lock);
+	pthread_mutex_lock(&lock);
 	woken++;
-	cnd_signal(&changed);
-	mtx_unlock(&lock);
+	pthread_cond_signal(&changed);
+	pthread_mutex_unlock(&lock);
 }
 
 static void wait_for_answers(unsigned n)
 {
-	mtx_lock(&lock);
+	pthread_mutex_lock(&lock);
 	while (woken < n)
-		cnd_wait(&changed, &lock);
+		pthread_cond_wait(&changed, &lock);
 	woken = 0;
-	mtx_unlock(&lock);
+	pthread_mutex_unlock(&lock);
 }
 
 static struct qe_resolver *new_resolver(void)
@@ -93,13 +93,6 @@ static void test_full(void **)
 	qe_resolver_free(resolver);
 }
 
-static int set_up(void **state)
-{
-	mtx_init(&lock, mtx_plain);
-	cnd_init(&changed);
-	return random_setup(state);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,5 +101,5 @@ int main(void)
 		cmocka_unit_test(test_full),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, nullptr);
+	return cmocka_run_group_tests(tests, random_setup, nullptr);
 }

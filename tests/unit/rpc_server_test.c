@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* A server on a loop in a thread of its own, and clients of all manners. */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
-#include <threads.h>
 #include <unistd.h>
 
 #include "os/clock.h"
+#include "os/thread.h"
 #include "random.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
@@ -15,7 +16,7 @@ static char path[64];
 static struct qe_loop *loop;
 static struct qe_unix_listener *listener;
 static struct qe_rpc_server *server;
-static thrd_t thread;
+static struct qe_thread *thread;
 static bool ending; /* the server's thread's */
 
 static void echo(void *, struct qe_rpc_call *call, const json_t *params)
@@ -53,11 +54,10 @@ static const struct qe_rpc_method rows[] = {
 };
 static const struct qe_rpc_methods methods = {rows, 4, nullptr};
 
-static int serve(void *)
+static void serve(void *)
 {
 	while (!ending || qe_rpc_server_is_busy(server))
 		qe_loop_turn(loop, QE_TIME_NEVER);
-	return 0;
 }
 
 static int set_up(void **state)
@@ -68,7 +68,7 @@ static int set_up(void **state)
 	assert_int_equal(qe_loop_new(&loop), QE_OK);
 	assert_int_equal(qe_unix_listener_new(&listener, path, "no-such-group"), QE_OK);
 	assert_int_equal(qe_rpc_server_new(&server, loop, listener, &methods), QE_OK);
-	assert_int_equal(thrd_create(&thread, serve, nullptr), thrd_success);
+	assert_int_equal(qe_thread_new(&thread, "server", serve, nullptr), QE_OK);
 	return random_setup(state);
 }
 
@@ -80,7 +80,7 @@ static int tear_down(void **)
 	if (qe_rpc_call(path, "end", nullptr, &result, &why) != QE_OK)
 		return -1;
 	json_decref(result);
-	thrd_join(thread, nullptr);
+	qe_thread_join(thread);
 	qe_rpc_server_free(server);
 	qe_unix_listener_free(listener);
 	qe_loop_free(loop);
@@ -231,7 +231,7 @@ static void test_many_clients(void **)
 
 	for (size_t i = 0; i <= QE_RPC_CLIENTS_MAX; i++) {
 		while (qe_unix_connect(&fds[i], path) != QE_OK)
-			thrd_yield(); /* the backlog is full */
+			sched_yield(); /* the backlog is full */
 	}
 	assert_int_equal(
 		qe_unix_wait_readable(fds[QE_RPC_CLIENTS_MAX], qe_clock_now() + 5 * QE_SECOND),
