@@ -20,6 +20,8 @@ CLANG = {'CC': 'clang-19', 'CXX': 'clang++-19'}
 DEBUG = ['-Ddebug=true', '-Doptimization=1', '-Db_lundef=false']
 SANITIZERS = ('address,undefined', 'address', 'undefined', 'thread')
 
+PROGRAM = 'src/cli/quicether'
+
 
 class Failed(Exception):
     """A command failed; the text is what it said."""
@@ -52,14 +54,14 @@ def run(command, env=None):
         raise Failed(f'{done.stdout}\n{command[0]} exited with {done.returncode}')
 
 
-def make(how):
-    """Sets up and builds; returns the directory."""
+def make(how, *targets):
+    """Sets up and builds, all or these targets; returns the directory."""
     recipe = how.dir / 'recipe.json'
     if not recipe.exists() or recipe.read_text() != how.recipe():
         shutil.rmtree(how.dir, ignore_errors=True)
         run(['meson', 'setup', '-Db_colorout=never', str(how.dir), *how.options], how.env)
         recipe.write_text(how.recipe())
-    run(['ninja', '--quiet', '-C', str(how.dir)])
+    run(['ninja', '--quiet', '-C', str(how.dir), *targets])
     return how.dir
 
 
@@ -75,11 +77,11 @@ def say(text):
     print(f'-- {text}', file=sys.stderr, flush=True)
 
 
-def make_or_exit(how):
+def make_or_exit(how, *targets):
     start = time.monotonic()
     say(f'building in {how.dir.name}')
     try:
-        make(how)
+        make(how, *targets)
     except Failed as failure:
         print(excerpt(str(failure), 40), end='', file=sys.stderr)
         sys.exit(f'dev: the build in {how.dir.name} failed; the compiler says above why')

@@ -87,13 +87,13 @@ trap 'interrupted 15' TERM
 trap 'interrupted 1' HUP
 trap '[ -z "$half_made" ] || rm -rf "$half_made"' EXIT
 
-namespaces=(unshare --mount --propagation private --pid --fork --kill-child scripts/init.sh)
+namespaces=(unshare --mount --propagation private --pid --fork)
 
 # within ROOT COMMAND...: in namespaces that end with us. setsid, so that a Ctrl-C arrives once, from us.
 within() {
 	contained=1
 	local status=0
-	run setsid setpriv --pdeathsig KILL "${namespaces[@]}" "$1" "$checkout" "${@:2}" || status=$?
+	run setsid setpriv --pdeathsig KILL "${namespaces[@]}" --kill-child scripts/init.sh "$1" "$checkout" "${@:2}" || status=$?
 	contained=
 	return $status
 }
@@ -203,7 +203,7 @@ place_shell() {
 	[ $# -eq 0 ] || kept_shell "$1"
 	choose_place "$test_programs"
 	say "a shell in ${root%/}$checkout; it ends with exit"
-	DEV_PLACE=$place exec "${namespaces[@]}" "$root" "$checkout" /bin/bash
+	DEV_PLACE=$place exec "${namespaces[@]}" --kill-child scripts/init.sh "$root" "$checkout" /bin/bash
 }
 
 # -- the kept demo -----------------------------------------------------------------------------------------------------
@@ -215,8 +215,7 @@ keep_in_place() {
 	shift
 	rm -f "$pipe" && mkfifo "$pipe"
 	contained=1
-	DEV_PLACE=$place DEV_KEEP=1 setsid env --default-signal=INT,QUIT "${namespaces[@]}" "$root" "$checkout" "$@" \
-		</dev/null 3>"$pipe" &
+	DEV_PLACE=$place DEV_KEEP=1 setsid "${namespaces[@]}" scripts/init.sh "$root" "$checkout" "$@" </dev/null 3>"$pipe" &
 	child=$!
 	read -r kept <"$pipe" || :
 	rm -f "$pipe"
@@ -224,6 +223,7 @@ keep_in_place() {
 		wait "$child"
 	else
 		first_inside "$child" >"$cache/kept"
+		kill -KILL "$child" # unshare, which only waits and holds our terminal
 	fi
 }
 
@@ -246,5 +246,7 @@ kept_shell() {
 	exec nsenter --target "$pid" --mount --pid --root --wd /bin/bash -c '
 		netns=$(cd /run/netns && printf "%s\n" *-"$0")
 		[ -e "/run/netns/$netns" ] || { echo "dev: no host $0; there are:" $(ls /run/netns) >&2; exit 1; }
-		PS1="$0# " exec ip netns exec "$netns" /bin/bash --norc -i' "$1"
+		for file in /tmp/"${netns%"$0"}"*/"$0.d/shell"; do [ ! -f "$file" ] || . "$file"; done
+		export PS1="$0# "
+		exec ip netns exec "$netns" /bin/bash --norc' "$1"
 }

@@ -114,7 +114,7 @@ def plain(runner, name, command, timeout, env=None):
 
 
 def net_tests(runner, directory):
-    env = {'QUICETHER': str(directory / 'src/cli/quicether')}
+    env = {'QUICETHER': str(directory / build.PROGRAM)}
     for path in sorted((TOP / 'tests/net').glob('*_test.py')):
         name = f'net/{path.stem.removesuffix("_test")}'
         yield name, lambda name=name, path=path: plain(runner, name, [str(path)], NET_TIMEOUT, env)

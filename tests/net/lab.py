@@ -234,8 +234,8 @@ class Capture:
 
     def __init__(self, host, interface, filters):
         self.path = host.lab.dir / f'{host.name}-{interface}-{len(host.lab.processes)}.pcap'
-        self.process = host.spawn(f'tcpdump-{interface}', 'tcpdump', '-i', interface, '-n', '-s', 0, '-B', 65536, '--immediate-mode',
-                                  '-Z', 'root', '-U', '-w', self.path, *filters)
+        self.process = host.spawn(f'tcpdump-{interface}', 'tcpdump', '-i', interface, '-n', '-s', 0, '-B', 262144,
+                                  '-Z', 'root', '-w', self.path, *filters)
         self.process.wait_said('listening on')
 
     def is_up_to_date(self):
@@ -246,12 +246,19 @@ class Capture:
         captured, received, dropped = map(int, re.findall(r'\d+', self.process.said()[before:])[:3])
         return captured + dropped >= received
 
-    def stop(self):
-        """Ends it; returns the packets."""
+    def end(self):
         wait_until('tcpdump has written all packets', self.is_up_to_date)
         self.process.signal(signal.SIGINT)
         self.process.wait()
-        return list(read_pcap(self.path))
+
+    def packets(self):
+        """Yields the packets, after end()."""
+        return read_pcap(self.path)
+
+    def stop(self):
+        """Ends it; returns the packets as a list: not for very many."""
+        self.end()
+        return list(self.packets())
 
     def dropped(self):
         """How many packets the kernel could not give to it."""
@@ -354,7 +361,7 @@ class Lab:
         # IPv6 needs the carrier of both ends before it uses an address.
         for host, interface in ((one, one_interface), (other, other_interface)):
             wait_until(f'{interface} of {host.name} is up', lambda host=host, interface=interface:
-                       json.loads(host.ip('-j', 'link', 'show', interface).stdout)[0]['operstate'] == 'UP')
+                       json.loads(host.ip('-j', 'link', 'show', 'dev', interface).stdout)[0]['operstate'] == 'UP')
 
     def show_logs(self):
         for process in self.processes:
