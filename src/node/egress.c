@@ -109,16 +109,13 @@ qe_time egress_expire(struct qe_shard *shard, struct shard_peer *speer)
 
 /* ---- what goes back to the sender ---- */
 
+/* In the name of the destination, whose way back does lead through the TUN: Linux takes no IPv4
+ * packet from there that has one of the host's own addresses as its source. */
 static void answer(struct qe_shard *shard, enum qe_icmp_error error, uint16_t mtu,
 	struct qe_bytes about, const struct qe_packet *packet)
 {
-	const struct qe_addr *from = &shard->node->icmp_from[packet->version == 6];
 	uint8_t message[QE_ICMP_MAX];
-
-	/* Without an address of this family, the answer comes in the name of the destination. */
-	if (from->family == QE_FAMILY_NONE)
-		from = &packet->destination;
-	size_t len = qe_icmp_error(message, error, from, mtu, about, packet);
+	size_t len = qe_icmp_error(message, error, &packet->destination, mtu, about, packet);
 
 	if (len > 0)
 		shard->sink.tun_write(shard->sink.ctx, &(struct qe_offload){}, message, len);

@@ -128,20 +128,6 @@ static enum qe_error build_routes(struct qe_node *node, const struct qe_node_set
 	return error;
 }
 
-/* The first IPv4 host address is this node's own; it may have none. */
-static void choose_icmp_source(struct qe_node *node, const struct qe_node_settings *settings)
-{
-	node->icmp_from[1] = qe_node_id_overlay_addr(&node->id);
-	for (size_t i = 0; i < settings->n_local; i++) {
-		const struct qe_prefix *prefix = &settings->local[i];
-
-		if (prefix->addr.family == QE_FAMILY_IPV4 && prefix->length == 32) {
-			node->icmp_from[0] = prefix->addr;
-			return;
-		}
-	}
-}
-
 /* ---- public ---- */
 
 /* The provider is chosen by each shard for itself, always the same; this one is asked its name. */
@@ -165,7 +151,6 @@ static enum qe_error fill_node(struct qe_node *node, const struct qe_node_settin
 	QE_TRY(copy_peers(node, settings));
 	QE_TRY(index_peers(node));
 	QE_TRY(build_routes(node, settings));
-	choose_icmp_source(node, settings);
 	QE_TRY(qe_key_derive(node->key, "quicether connection ids", node->cid_secret));
 	QE_TRY(note_provider(node));
 	return qe_tls_context_new(&node->tls, node->key, settings->pq, settings->cipher);

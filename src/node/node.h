@@ -24,8 +24,6 @@ struct qe_node {
 	uint32_t *by_id; /* indices of peers, in the order of their NodeIds */
 	size_t n_peers;
 	struct qe_route_table *routes;
-	struct qe_addr
-		icmp_from[2]; /* what errors to our own host come from: IPv4 (may be none), IPv6 */
 };
 
 /* The index of a known peer, or SIZE_MAX. */
