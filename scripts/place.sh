@@ -72,6 +72,8 @@ interrupted() {
 		kill -TERM "$(first_inside "$child")" 2>/dev/null || :
 		wait "$child" || :
 	fi
+	printf '\n' >&2
+	say 'interrupted; nothing of it is left'
 	exit $((128 + $1))
 }
 
