@@ -580,10 +580,12 @@ int qe_daemon_run(const struct qe_config *config, struct qe_key *key, bool backg
 	if (background) {
 		enum qe_error error = qe_process_background(&is_child, &daemon.ready, &exit_code);
 
-		if (error != QE_OK)
-			fail(&daemon, error, "cannot go to the background: %s",
+		if (error != QE_OK) {
+			(void)fail(&daemon, error, "cannot go to the background: %s",
 				qe_error_text(error));
-		if (error != QE_OK || !is_child)
+			return daemon.exit_code;
+		}
+		if (!is_child)
 			return exit_code;
 	}
 	daemon.started = qe_clock_now();

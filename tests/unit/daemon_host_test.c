@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* Clashes with what the host has, and the set-up, in a network namespace of the test's own. Needs
+ * root; without it the tests are skipped. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "daemon/host.h"
+#include "net/addr.h"
+#include "os/tun.h"
+#include "random.h"
+
+static bool isolated;
+
+static int isolate(void **state)
+{
+	isolated = unshare(CLONE_NEWNET) == 0;
+	return random_setup(state);
+}
+
+static struct qe_config *parse(const char *text)
+{
+	static struct qe_diagnostics diagnostics;
+	const struct qe_config_inputs inputs = {};
+	struct qe_config *config = nullptr;
+	struct qe_bytes bytes = {(const uint8_t *)text, strlen(text)};
+
+	assert_int_equal(
+		qe_config_parse(&config, &inputs, "test.toml", bytes, &diagnostics), QE_OK);
+	return config;
+}
+
+/* The host has an interface "other" with an address and a route. */
+struct host {
+	struct qe_netlink *netlink;
+	struct qe_tun *other;
+};
+
+static struct host open_host(void)
+{
+	struct host host = {};
+	struct qe_addr addr;
+	struct qe_prefix route;
+	unsigned index;
+
+	assert_int_equal(qe_netlink_new(&host.netlink), QE_OK);
+	assert_int_equal(qe_tun_new(&host.other, "other"), QE_OK);
+	assert_int_equal(qe_netlink_interface(host.netlink, "other", &index), QE_OK);
+	assert_int_equal(qe_netlink_up(host.netlink, index, 1500, 64), QE_OK);
+	assert_int_equal(qe_addr_parse(&addr, "10.1.2.3"), QE_OK);
+	assert_int_equal(qe_netlink_add_addr(host.netlink, index, &addr, 24), QE_OK);
+	assert_int_equal(qe_prefix_parse(&route, "172.20.0.0/16"), QE_OK);
+	assert_int_equal(qe_netlink_add_route(host.netlink, index, &route), QE_OK);
+	assert_int_equal(qe_prefix_parse(&route, "0.0.0.0/0"), QE_OK);
+	assert_int_equal(qe_netlink_add_route(host.netlink, index, &route), QE_OK);
+	return host;
+}
+
+static void close_host(struct host *host)
+{
+	qe_tun_free(host->other);
+	qe_netlink_free(host->netlink);
+}
+
+#define PEER "[[peers]]\nname = \"nas\"\nid = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\n"
+
+static void test_clashes(void **)
+{
+	static const struct {
+		const char *config;
+		enum qe_error error;
+		const char *ours, *theirs; /* both named */
+	} cases[] = {
+		{"", QE_OK, "", ""},
+		{"[network]\ntun_addr = [\"100.64.0.1\"]\n" PEER "subnets = [\"192.168.1.0/24\"]\n",
+			QE_OK, "", ""},
+		{"[network]\ntun_name = \"other\"\n", -EBUSY, "", ""},
+		{"[network]\ntun_addr = [\"10.1.2.3\"]\n", QE_ERR_CONFLICT, "10.1.2.3/32",
+			"10.1.2.3/24 on other"},
+		{"[network]\ntun_addr = [\"10.1.0.1/16\"]\n", QE_ERR_CONFLICT, "10.1.0.0/16",
+			"10.1.2.3/24 on other"},
+		{PEER "subnets = [\"172.20.5.0/24\"]\n", QE_ERR_CONFLICT,
+			"peer nas's 172.20.5.0/24", "route to 172.20.0.0/16 on other"},
+		{PEER "addresses = [\"10.1.2.9\"]\n", QE_ERR_CONFLICT, "peer nas's 10.1.2.9/32",
+			"10.1.2.3/24 on other"},
+	};
+	struct host host;
+
+	if (!isolated)
+		skip();
+	host = open_host();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct qe_config *config = parse(cases[i].config);
+		char text[400] = "";
+		struct qe_text why = qe_text_init(text, sizeof(text));
+
+		assert_int_equal(qe_host_check(host.netlink, config, &why), cases[i].error);
+		assert_non_null(strstr(text, cases[i].ours));
+		assert_non_null(strstr(text, cases[i].theirs));
+		qe_config_free(config);
+	}
+	close_host(&host);
+}
+
+/* Our own interface's doings leave the fingerprint as it is; another's change it, and back. */
+static void test_set_up_and_fingerprint(void **)
+{
+	struct qe_config *config = parse("[network]\ntun_addr = [\"100.64.0.1/24\"]\n" PEER
+					 "addresses = [\"100.64.0.2\"]\nsubnets = "
+					 "[\"192.168.1.0/24\", \"100.64.7.0/24\"]\n");
+	uint64_t before, during, other, after;
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	struct qe_netlink *netlink;
+	struct qe_tun *tun;
+	struct qe_addr overlay;
+	struct host host;
+	bool has_overlay = false;
+
+	if (!isolated)
+		skip();
+	assert_int_equal(qe_addr_parse(&overlay, "fd51:e712::1"), QE_OK);
+	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
+	assert_int_equal(qe_host_fingerprint(netlink, config, &before), QE_OK);
+	assert_int_equal(qe_tun_new(&tun, config->network.tun_name), QE_OK);
+	assert_int_equal(qe_host_set_up(netlink, config, &overlay, &has_overlay, &why), QE_OK);
+	assert_true(has_overlay);
+	assert_int_equal(qe_host_fingerprint(netlink, config, &during), QE_OK);
+	assert_int_equal(during, before);
+	host = open_host();
+	assert_int_equal(qe_host_fingerprint(netlink, config, &other), QE_OK);
+	assert_int_not_equal(other, before);
+	close_host(&host);
+	assert_int_equal(qe_host_fingerprint(netlink, config, &after), QE_OK);
+	assert_int_equal(after, before);
+	assert_int_not_equal(qe_host_set_up(netlink, config, &overlay, &has_overlay, &why), QE_OK);
+	assert_non_null(strstr(text, "fd51:e712::1/128"));
+	qe_tun_free(tun);
+	qe_netlink_free(netlink);
+	qe_config_free(config);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_clashes),
+		cmocka_unit_test(test_set_up_and_fingerprint),
+	};
+
+	return cmocka_run_group_tests(tests, isolate, nullptr);
+}
