@@ -4,7 +4,7 @@
 #include <string.h>
 
 constexpr uint32_t BURST = 8;
-constexpr qe_time REFILL = 50 * QE_MILLISECOND; /* a token each: 20 a second */
+constexpr qe_time REFILL = 100 * QE_MILLISECOND; /* a token each: 10 a second */
 
 void limiter_init(struct limiter *limiter, uint64_t seed)
 {

@@ -15,6 +15,7 @@
 constexpr size_t HANDSHAKES_FREE =
 	32; /* under way at a time, without the address being validated */
 constexpr size_t HANDSHAKES_MAX = 1024;
+constexpr unsigned ACCEPTS_FREE = 200; /* in a second, likewise */
 constexpr unsigned RESETS_PER_SECOND = 100;
 
 void shard_mark_dirty(struct qe_shard *shard, struct shard_link *slink)
@@ -290,7 +291,24 @@ static void accept_first(struct qe_shard *shard, const struct qe_first_packet *f
 	qe_link_set_owner(slink->link, slink);
 	slink->handshaking = true;
 	shard->n_handshaking++;
+	shard->accepts++;
 	give_to_link(shard, slink, path, ecn, packet);
+}
+
+/* A knock opens once. Who has seen one on the wire gets no answer to it, as long as it is
+ * remembered: until another one takes its place, some thousand handshakes later. */
+static bool knock_is_fresh(struct qe_shard *shard, const struct qe_first_packet *first)
+{
+	struct qe_bytes knock = first->validated
+					? (struct qe_bytes){first->original_dcid, QE_KNOCK_SIZE}
+					: first->dcid;
+	uint64_t salt = qe_cid_map_key(knock);
+	uint64_t *place = &shard->knocks[salt % SHARD_KNOCKS];
+
+	if (*place == salt)
+		return false;
+	*place = salt;
+	return true;
 }
 
 /* Under load a client shows that it owns its address (the Retry), and starts only so many
@@ -302,14 +320,26 @@ static void accept_bounded(struct qe_shard *shard, const struct qe_first_packet 
 		(first->validated &&
 			!limiter_take(&shard->handshakes, &path->remote.addr, shard->now)))
 		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
+	else if (!knock_is_fresh(shard, first))
+		shard_drop(shard, QE_DROP_NO_KNOCK);
 	else
 		accept_first(shard, first, path, ecn, packet);
+}
+
+/* Many handshakes under way, or many in this second, also if they failed at once. */
+static bool is_under_load(struct qe_shard *shard)
+{
+	if (qe_time_since(shard->accepts_since, shard->now) >= QE_SECOND) {
+		shard->accepts_since = shard->now;
+		shard->accepts = 0;
+	}
+	return shard->n_handshaking >= HANDSHAKES_FREE || shard->accepts >= ACCEPTS_FREE;
 }
 
 static void first_packet(
 	struct qe_shard *shard, const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
 {
-	bool want_retry = shard->n_handshaking >= HANDSHAKES_FREE;
+	bool want_retry = is_under_load(shard);
 	struct qe_first_packet first;
 
 	switch (qe_first_packet_check(

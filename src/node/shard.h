@@ -16,6 +16,7 @@
 #include "peer/peer.h"
 
 constexpr size_t SHARD_PACKET_SIZE = 65536;
+constexpr size_t SHARD_KNOCKS = 4096;
 
 /* A packet or super-packet from the TUN, until the last of it has been sent. */
 struct shard_packet {
@@ -73,6 +74,9 @@ struct qe_shard {
 	qe_time tun_paused_until, last_stranger, resets_since;
 	unsigned resets;
 	struct limiter handshakes; /* by source, once many are under way */
+	qe_time accepts_since;
+	unsigned accepts;
+	uint64_t knocks[SHARD_KNOCKS]; /* the salts of the last ones that were let in, by hash */
 	struct qe_shard_counters counters;
 };
 

@@ -14,7 +14,7 @@ enum qe_control_type : uint8_t {
 	QE_CONTROL_HELLO = 1,   /* the first message on a link, by both sides */
 	QE_CONTROL_PING = 2,    /* to be answered with a PONG with the same cookie */
 	QE_CONTROL_PONG = 3,
-	QE_CONTROL_RETIRE = 4, /* the sender sends no more datagrams on this link */
+	QE_CONTROL_RETIRE = 4, /* the sender uses another link, as long as it has one */
 };
 
 struct qe_control {

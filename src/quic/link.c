@@ -102,6 +102,7 @@ static int handshake_completed(ngtcp2_conn *, void *user_data)
 {
 	struct qe_link *link = user_data;
 
+	link->authenticated = link->authorised;
 	return link->dialled ? 0 : establish(link);
 }
 
@@ -117,7 +118,8 @@ static int recv_datagram(ngtcp2_conn *, uint32_t, const uint8_t *data, size_t le
 	struct qe_link *link = user_data;
 	struct qe_link_context *context = link->context;
 
-	if (link->established)
+	/* The accepting side may send before its HANDSHAKE_DONE has come. */
+	if (link->authenticated)
 		context->ops->datagram(context->ops_ctx, link, (struct qe_bytes){data, len});
 	return 0;
 }

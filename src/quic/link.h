@@ -112,7 +112,8 @@ void qe_link_sent(struct qe_link *link, qe_time now);
 /* Queue a control message of at most QE_LINK_CONTROL_MAX bytes. QE_ERR_FULL when too much waits
  * for the peer already, QE_ERR_BLOCKED before the link is established. */
 enum qe_error qe_link_control(struct qe_link *link, struct qe_bytes message);
-/* Write a CONNECTION_CLOSE. The link can only be freed after it. */
+/* Write a CONNECTION_CLOSE, with what went wrong if something did, else with code. The link can
+ * only be freed after it. */
 void qe_link_close(
 	struct qe_link *link, struct qe_batch *batch, enum qe_close_code code, qe_time now);
 

@@ -116,6 +116,7 @@ static int acked_stream_data_offset(
 static int fail(struct qe_link *link, const char *reason)
 {
 	link->reason = reason;
+	link->control_broken = true;
 	return NGTCP2_ERR_CALLBACK_FAILURE;
 }
 

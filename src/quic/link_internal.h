@@ -41,8 +41,11 @@ struct qe_link {
 	ngtcp2_conn *conn;
 	struct qe_tls *tls; /* until the handshake is confirmed */
 	bool dialled;
-	bool pinned_local; /* the local address is part of the path; else the system chooses it */
-	bool authorised, established;
+	bool pinned_local;   /* the local address is part of the path; else the system chooses it */
+	bool authorised;     /* the owner knows the key, whose signature is still to come */
+	bool authenticated;  /* the handshake is complete on this side */
+	bool established;    /* and on the other */
+	bool control_broken; /* the peer broke the rules of the control stream */
 	struct qe_node_id peer; /* dialled: the expected one */
 	struct qe_path path;
 	ngtcp2_path_storage known;   /* the same, as ngtcp2 has it */
@@ -62,7 +65,8 @@ struct qe_link {
 	qe_time started, established_at;
 	qe_time last_input, unanswered_since;
 	qe_time next_ready_check;
-	uint64_t packets_seen; /* received and authenticated, when last looked */
+	uint64_t key_updated_at; /* packets sent by then */
+	uint64_t packets_seen;   /* received and authenticated, when last looked */
 	bool probe;
 	int failure;        /* ngtcp2's error */
 	const char *reason; /* nullptr: nothing went wrong */

@@ -9,6 +9,7 @@
 #include "quic/link_internal.h"
 
 constexpr size_t PADDED_MIN = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
+constexpr uint64_t KEY_UPDATE_PACKETS = UINT64_C(1) << 22;
 
 static enum qe_error failed(struct qe_link *link, int failure)
 {
@@ -56,6 +57,16 @@ enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, ui
 	return rv == 0 ? QE_OK : failed(link, rv);
 }
 
+/* Long before the AEAD's limit (RFC 9001 section 6.6), where ngtcp2 would do it or, if the one
+ * before has not been confirmed yet, end the connection. What fails now is tried again. */
+static void update_keys_early(struct qe_link *link, uint64_t packets_sent, qe_time now)
+{
+	if (!link->established || packets_sent - link->key_updated_at < KEY_UPDATE_PACKETS)
+		return;
+	if (ngtcp2_conn_initiate_key_update(link->conn, now) == 0)
+		link->key_updated_at = packets_sent;
+}
+
 static void note_progress(struct qe_link *link, qe_time now)
 {
 	ngtcp2_conn_info info;
@@ -67,6 +78,7 @@ static void note_progress(struct qe_link *link, qe_time now)
 		link->unanswered_since = QE_TIME_NEVER;
 		link_follow_path(link);
 	}
+	update_keys_early(link, info.pkt_sent, now);
 	if (info.bytes_in_flight == 0)
 		link->unanswered_since = QE_TIME_NEVER;
 	else if (link->unanswered_since == QE_TIME_NEVER)
@@ -193,7 +205,8 @@ void qe_link_close(
 	else if (link->failure != 0 && link->failure != NGTCP2_ERR_CALLBACK_FAILURE)
 		ngtcp2_ccerr_set_liberr(&error, link->failure, nullptr, 0);
 	else
-		ngtcp2_ccerr_set_application_error(&error, code, nullptr, 0);
+		ngtcp2_ccerr_set_application_error(
+			&error, link->control_broken ? QE_CLOSE_CONTROL : code, nullptr, 0);
 	ngtcp2_ssize len = ngtcp2_conn_write_connection_close(
 		link->conn, &link->written.path, &info, to, size, &error, now);
 
