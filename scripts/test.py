@@ -30,8 +30,14 @@ TAP = re.compile(r'^(ok|not ok) \d+ - (.*?)(\s+# SKIP.*)?$')
 
 
 class Result:
-    def __init__(self, passed, failed, log, failing=()):
-        self.passed, self.failed, self.log, self.failing = passed, failed, log, list(failing)
+    """How many passed and failed, what to show of the log if any failed, and the names of those within a program."""
+
+    def __init__(self, passed, failed, shown, failing=()):
+        self.passed, self.failed, self.shown, self.failing = passed, failed, shown, list(failing)
+
+
+def tail(log):
+    return ''.join(f'   | {line}\n' for line in log.splitlines()[-SHOWN:])
 
 
 class Runner:
@@ -89,7 +95,7 @@ def cmocka(runner, name, row):
     failing = [match[2] for match in cases if match[1] == 'not ok']
     if status != 0 and not failing:
         failing = [f'exited with {status}' if status > 0 else f'ended by {signal.Signals(-status).name}']
-    return Result(sum(match[1] == 'ok' and not match[3] for match in cases), len(failing), log, failing)
+    return Result(sum(match[1] == 'ok' and not match[3] for match in cases), len(failing), tail(log), failing)
 
 
 def meson_tests(runner, directory, suite):
@@ -103,14 +109,14 @@ def meson_tests(runner, directory, suite):
 def lint_tests():
     def check(function):
         wrong = function()
-        return Result(int(not wrong), int(bool(wrong)), wrong)
+        return Result(int(not wrong), int(bool(wrong)), build.excerpt(wrong, SHOWN))
     for name, function in lint.CHECKS.items():
         yield f'lint/{name}', lambda function=function: check(function)
 
 
 def plain(runner, name, command, timeout, env=None):
     status, log = runner.run(name, command, timeout, env)
-    return Result(int(status == 0), int(status != 0), log)
+    return Result(int(status == 0), int(status != 0), tail(log))
 
 
 def net_tests(runner, directory):
@@ -146,7 +152,7 @@ class Tally:
         for case in result.failing:
             print(f'   FAILED {name}: {case}')
         if result.failed:
-            print(''.join(f'   | {line}\n' for line in result.log.splitlines()[-SHOWN:]), end='', flush=True)
+            print(result.shown, end='', flush=True)
 
     def run(self, tests, wanted, width=1):
         """Runs those tests that are wanted, so many at once."""
@@ -168,7 +174,7 @@ def make(tally, how):
     try:
         return build.make(how)
     except build.Failed as failure:
-        tally.tell(f'build/{how.dir.name}', Result(0, 1, str(failure)), 0)
+        tally.tell(f'build/{how.dir.name}', Result(0, 1, build.excerpt(str(failure), SHOWN)), 0)
         return None
 
 
