@@ -36,6 +36,7 @@ constexpr qe_time DRAIN_MIN = 50 * QE_MILLISECOND;
 constexpr qe_time DRAIN_MAX = QE_SECOND;
 constexpr qe_time RETIRE_PATIENCE = 5 * QE_SECOND; /* for the other side's part in it */
 constexpr qe_time SUSPECT = 2 * QE_SECOND;
+constexpr qe_time SUSPECT_MOVED = 300 * QE_MILLISECOND; /* after a move of this host */
 constexpr qe_time DEAD = 10 * QE_SECOND;
 constexpr qe_time DIAL_FIRST = 250 * QE_MILLISECOND;
 constexpr qe_time DIAL_STEADY = 2 * QE_SECOND;
@@ -75,7 +76,8 @@ struct qe_peer {
 	unsigned attempts; /* dials since the last link came up */
 	qe_time next_dial; /* not before */
 	qe_time last_alive, wanted_until;
-	bool due; /* run at once */
+	qe_time moved_at; /* when this host's network last changed */
+	bool due;         /* run at once */
 	qe_time deadline;
 
 	struct ping pings[PINGS_MAX];
@@ -347,16 +349,28 @@ static qe_time dial_pause(const struct qe_peer *peer, qe_time now)
 	return jitter(peer->attempts < 3 ? DIAL_FIRST << peer->attempts : DIAL_STEADY);
 }
 
+static size_t find_endpoint(const struct qe_peer *peer, const struct qe_endpoint *endpoint)
+{
+	size_t at = 0;
+
+	while (at < peer->n_endpoints && !qe_endpoint_equal(&peer->endpoints[at], endpoint))
+		at++;
+	return at;
+}
+
 /* Where it was last comes first, then what is configured, in turn. */
 static bool next_endpoint(const struct qe_peer *peer, struct qe_endpoint *ret_remote)
 {
 	size_t known = peer->last_remote.addr.family != QE_FAMILY_NONE;
-	size_t n = peer->n_endpoints + known;
+	size_t first = find_endpoint(peer, &peer->last_remote), at = peer->attempts;
 
-	if (n == 0)
+	if (first < peer->n_endpoints) {
+		*ret_remote = peer->endpoints[(first + at) % peer->n_endpoints];
+		return true;
+	}
+	if (peer->n_endpoints + known == 0)
 		return false;
-	size_t at = peer->attempts % n;
-
+	at %= peer->n_endpoints + known;
 	*ret_remote = at < known ? peer->last_remote : peer->endpoints[at - known];
 	return true;
 }
@@ -398,6 +412,19 @@ static const struct qe_link *newest_link(const struct qe_peer *peer)
 	return newest;
 }
 
+/* From when on another link is wanted because this one does not answer. */
+static qe_time suspect_at(const struct qe_peer *peer, const struct qe_link *link)
+{
+	qe_time since = qe_link_unanswered_since(link);
+
+	if (since == QE_TIME_NEVER)
+		return QE_TIME_NEVER;
+	if (peer->moved_at > qe_link_last_input(link))
+		return qe_time_min(
+			since + SUSPECT, qe_time_max(since, peer->moved_at) + SUSPECT_MOVED);
+	return since + SUSPECT;
+}
+
 /* From when on a new link is wanted. */
 static qe_time dial_at(const struct qe_peer *peer, qe_time now)
 {
@@ -408,10 +435,8 @@ static qe_time dial_at(const struct qe_peer *peer, qe_time now)
 		at = peer->config.keep || peer->wanted_until > now ? now : QE_TIME_NEVER;
 	else if (qe_link_is_narrowed(link, now))
 		at = now;
-	else if (qe_link_unanswered_since(link) != QE_TIME_NEVER)
-		at = qe_time_min(rotate_at(peer, link), qe_link_unanswered_since(link) + SUSPECT);
 	else
-		at = rotate_at(peer, link);
+		at = qe_time_min(rotate_at(peer, link), suspect_at(peer, link));
 	return at == QE_TIME_NEVER ? at : qe_time_max(at, peer->next_dial);
 }
 
@@ -572,14 +597,12 @@ bool qe_peer_link_up(struct qe_peer *peer, struct qe_link *link, qe_time now)
 void qe_peer_link_used(struct qe_peer *peer, const struct qe_link *link, qe_time now)
 {
 	struct peer_link *entry = find(peer, link);
-	qe_time since = qe_link_unanswered_since(link);
 
 	if (entry == nullptr)
 		return;
 	if (!entry->ready && qe_link_is_ready(link, now))
 		entry->ready = peer->due = true;
-	if (since != QE_TIME_NEVER)
-		peer->deadline = qe_time_min(peer->deadline, since + SUSPECT);
+	peer->deadline = qe_time_min(peer->deadline, suspect_at(peer, link));
 	if (qe_link_is_narrowed(link, now) && may_dial(peer) && dial_at(peer, now) <= now)
 		peer->due = true;
 }
@@ -686,7 +709,7 @@ void qe_peer_network_changed(struct qe_peer *peer, qe_time now)
 		peer->config.ops->wake(peer->config.ops_ctx, peer->links[i].link);
 	}
 	peer->attempts = 0;
-	peer->next_dial = now;
+	peer->next_dial = peer->moved_at = now;
 	/* QUIC lets a client move, not a server: whoever dialled us cannot follow us. */
 	if (moved_server && may_dial(peer))
 		dial(peer, now);
