@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+"""Traffic that goes on all the time between two hosts, and that can say whether and when anything was missing.
+
+Both kinds end with their block:
+
+    with Stream(laptop, server, '100.64.0.2') as stream:
+        stream.wait_flow()
+        ...
+        print(stream.longest_gap(since))
+"""
+import socket
+import struct
+import threading
+import time
+
+from lab import Failed, wait_until
+
+BLOCK = struct.Struct('>Q1016x')
+TICK = 0.005
+
+
+class Traffic:
+    """Threads that stop when told to, and whose failure is told to who waits for them."""
+
+    def __init__(self):
+        self.stopping, self.failure = threading.Event(), None
+        self.threads = []
+
+    def start(self, *functions):
+        self.threads += [threading.Thread(target=self.guard, args=(function,), daemon=True) for function in functions]
+        for thread in self.threads:
+            thread.start()
+
+    def guard(self, function):
+        try:
+            function()
+        except Exception as failure:  # told by check()
+            self.failure = self.failure or failure
+
+    def check(self):
+        if self.failure:
+            raise Failed(f'traffic: {self.failure!r}')
+
+    def join(self):
+        for thread in self.threads:
+            thread.join(30)
+        self.check()
+        if any(thread.is_alive() for thread in self.threads):
+            raise Failed('traffic: what was sent has not come to its end')
+
+    def __enter__(self):
+        return self
+
+
+class Half:
+    """One direction of a stream: numbered blocks, and when they came."""
+
+    def __init__(self, sender, receiver):
+        self.sender, self.receiver = sender, receiver
+        self.sent = self.received = 0
+        self.arrivals = [time.monotonic()]
+
+    def send(self, stopping):
+        while not stopping.wait(TICK):
+            self.sender.sendall(BLOCK.pack(self.sent))
+            self.sent += 1
+        self.sender.shutdown(socket.SHUT_WR)
+
+    def receive(self):
+        rest = b''
+        while data := self.receiver.recv(1 << 16):
+            self.arrivals.append(time.monotonic())
+            rest += data
+            whole = len(rest) // BLOCK.size * BLOCK.size
+            for number, in BLOCK.iter_unpack(rest[:whole]):
+                if number != self.received:
+                    raise Failed(f'block {number} came where {self.received} was due')
+                self.received += 1
+            rest = rest[whole:]
+        if rest or self.received != self.sent:
+            raise Failed(f'{self.sent} blocks were sent, {self.received} came')
+
+    def longest_gap(self, since):
+        times = [moment for moment in self.arrivals if moment >= since]
+        return max((late - early for early, late in zip([since, *times], times)), default=time.monotonic() - since)
+
+
+class Stream(Traffic):
+    """An open TCP connection that carries numbered blocks both ways, 200 KB/s each."""
+
+    def __init__(self, client, server, address, port=5001):
+        super().__init__()
+        with server.accept_on(address, port) as listener:
+            ends = client.connect_to(address, port, timeout=30), listener.accept()[0]
+        ends[1].settimeout(30)
+        self.halves = Half(*ends), Half(*reversed(ends))
+        self.start(*(lambda half=half: half.send(self.stopping) for half in self.halves),
+                   *(half.receive for half in self.halves))
+
+    def wait_flow(self, deadline=10):
+        """Until something that is sent from now on has come, both ways."""
+        aims = [half.sent + 1 for half in self.halves]
+
+        def has_come():
+            self.check()
+            return all(half.received > aim for half, aim in zip(self.halves, aims))
+        wait_until('the stream flows both ways', has_come, deadline)
+
+    def longest_gap(self, since):
+        """The longest time in s without data in one of the directions, from that moment on."""
+        return max(half.longest_gap(since) for half in self.halves)
+
+    def __exit__(self, kind, _value, _trace):
+        self.stopping.set()
+        if not kind:
+            self.join()
+        for half in self.halves:
+            half.sender.close()
