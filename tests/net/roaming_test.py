@@ -70,6 +70,7 @@ def start(here, there, dialler):
         node.start()
     here.wait_connected(there)
     there.wait_connected(here)
+    wait_until('one link is left', lambda: here.peer(there)['links'] == there.peer(here)['links'] == 1)
 
 
 def remote_of(there, here):
