@@ -34,6 +34,7 @@ if [ "$root" != / ]; then
 fi
 
 cd "$checkout"
+export PYTHONDONTWRITEBYTECODE=1
 [ "$DEV_PLACE" != host ] || mount_host
 
 # Five seconds for the command to put its things in order, then all of it is over.
@@ -46,14 +47,24 @@ while kill -0 $child 2>/dev/null; do
 	wait $child && status=0 || status=$?
 done
 
+# What a laboratory (tests/net/lab.py) that was killed has left in /tmp, which is the host's own if ROOT is /.
+sweep() {
+	local netns
+	for netns in /run/netns/*-*-*; do
+		netns=${netns##*/}
+		rm -rf "/tmp/${netns%-*}"
+	done
+}
+
 # A kept demo: its daemons live as long as this process, which lets go of the terminal and says so on descriptor 3.
 if [ -n "${DEV_KEEP-}" ] && [ $status -eq 0 ]; then
 	echo kept >&3
 	exec </dev/null >/dev/null 2>&1 3>&-
-	trap 'exit 0' TERM
+	trap 'sweep; exit 0' TERM
 	while :; do
 		sleep 3600 &
 		wait $! || :
 	done
 fi
+sweep
 exit $status

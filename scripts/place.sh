@@ -248,7 +248,8 @@ kept_shell() {
 	exec nsenter --target "$pid" --mount --pid --root --wd /bin/bash -c '
 		netns=$(cd /run/netns && printf "%s\n" *-"$0")
 		[ -e "/run/netns/$netns" ] || { echo "dev: no host $0; there are:" $(ls /run/netns) >&2; exit 1; }
-		for file in /tmp/"${netns%"$0"}"*/"$0.d/shell"; do [ ! -f "$file" ] || . "$file"; done
+		file=/tmp/${netns%-*}/$0.d/shell
+		[ ! -f "$file" ] || . "$file"
 		export PS1="$0# "
 		exec ip netns exec "$netns" /bin/bash --norc' "$1"
 }

@@ -7,7 +7,7 @@
         assert left.pings('10.0.0.2')
 
 Whatever way the block is left, its processes are ended (by their ids) and its namespaces and files removed; if it is left by an
-exception, the ends of all logs are shown first. Names hold the process id, so labs can run side by side. Nothing here
+exception, the ends of all logs are shown first. Names hold a random part, so labs can run side by side. Nothing here
 sleeps for a fixed time: wait_until() looks again until a deadline.
 
 Standard library only; Python 3.12 or newer (os.setns); root.
@@ -318,8 +318,8 @@ class Lab:
     def __init__(self, name='qe'):
         if os.geteuid() != 0:
             sys.exit('network namespaces need root: sudo ./dev test net/')
-        self.name = f'{name}-{os.getpid()}'
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f'{self.name}-'))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f'{name}-', dir='/tmp'))
+        self.name = self.dir.name
         self.hosts, self.processes, self.kept = [], [], False
 
     def __enter__(self):
