@@ -8,6 +8,8 @@ Both kinds end with their block:
         ...
         print(stream.longest_gap(since))
 """
+import collections
+import contextlib
 import socket
 import struct
 import threading
@@ -17,6 +19,9 @@ from lab import Failed, wait_until
 
 BLOCK = struct.Struct('>Q1016x')
 TICK = 0.005
+NUMBER = struct.Struct('>Q192x')
+BEAT = 0.002
+SO_RCVBUFFORCE = 33  # of asm-generic/socket.h; Python does not name it
 
 
 class Traffic:
@@ -116,3 +121,63 @@ class Stream(Traffic):
             self.join()
         for half in self.halves:
             half.sender.close()
+
+
+class Numbers:
+    """One direction of datagrams: how many were sent, and how often each has come."""
+
+    def __init__(self, sender, receiver):
+        self.sender, self.receiver = sender, receiver
+        self.sent, self.received = 0, collections.Counter()
+
+    def send(self, stopping):
+        while not stopping.wait(BEAT):
+            self.sender.send(NUMBER.pack(self.sent))
+            self.sent += 1
+
+    def receive(self, ended):
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                self.received[NUMBER.unpack(self.receiver.recv(2048))[0]] += 1
+
+    def lost(self):
+        return [number for number in range(self.sent) if number not in self.received]
+
+    def doubled(self):
+        return [number for number, times in self.received.items() if times > 1]
+
+
+class Datagrams(Traffic):
+    """Numbered UDP datagrams at a steady rate both ways, at most 500 a second each."""
+
+    def __init__(self, one, one_address, other, other_address, port=5002):
+        super().__init__()
+        self.sockets = self.bound(one, one_address, port), self.bound(other, other_address, port)
+        self.sockets[0].connect((other_address, port))
+        self.sockets[1].connect((one_address, port))
+        self.ended = threading.Event()
+        self.ways = Numbers(*self.sockets), Numbers(*reversed(self.sockets))
+        self.start(*(lambda way=way: way.receive(self.ended) for way in self.ways),
+                   *(lambda way=way: way.send(self.stopping) for way in self.ways))
+
+    @staticmethod
+    def bound(host, address, port):
+        made = host.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM, timeout=0.1)
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+        made.bind((address, port))
+        return made
+
+    def end(self):
+        """Sends no more, and gives what is under way a moment to come."""
+        self.stopping.set()
+        for thread in self.threads[len(self.ways):]:
+            thread.join()
+        with contextlib.suppress(Failed):
+            wait_until('all have come', lambda: not any(way.lost() for way in self.ways), deadline=3, interval=0.1)
+        self.ended.set()
+        self.join()
+
+    def __exit__(self, _kind, _value, _trace):
+        self.end()
+        for made in self.sockets:
+            made.close()
