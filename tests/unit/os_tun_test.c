@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 
@@ -71,6 +72,14 @@ static void close_lab(struct lab *lab)
 	qe_netlink_free(lab->netlink);
 }
 
+/* The kernel delivers at once, or a moment later when the machine is busy. */
+static bool is_readable(int fd, int patience_ms)
+{
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+	return poll(&readable, 1, patience_ms) == 1;
+}
+
 /* The next packet to a destination; what the kernel sends on its own is passed over. */
 static struct qe_packet read_packet(const struct lab *lab, uint8_t bytes[static 65536],
 	struct qe_offload *ret_offload, const struct qe_addr *destination)
@@ -79,6 +88,7 @@ static struct qe_packet read_packet(const struct lab *lab, uint8_t bytes[static 
 	size_t len;
 
 	do {
+		assert_true(is_readable(qe_tun_fd(lab->tun), 5000));
 		assert_int_equal(qe_tun_read(lab->tun, bytes, 65536, ret_offload, &len), QE_OK);
 		assert_int_equal(qe_packet_parse(&packet, (struct qe_bytes){bytes, len}), QE_OK);
 	} while (!qe_addr_equal(&packet.destination, destination));
@@ -95,8 +105,9 @@ static struct qe_udp *open_udp(const char *at)
 }
 
 /* A train leaves the kernel as one super-packet where it knows USO, else as packets. Mirrored, with
- * addresses and ports exchanged, it comes back to the socket as it was sent. */
-static void check_mirror(const struct lab *lab, const char *own, const char *other)
+ * addresses and ports exchanged, it comes back to the socket as it was sent; or, as the result
+ * says, not in time. */
+static bool mirror(const struct lab *lab, const char *own, const char *other, int patience_ms)
 {
 	static uint8_t bytes[65536];
 	uint8_t sent[5 * 1000 + 300], swap[16];
@@ -124,11 +135,14 @@ static void check_mirror(const struct lab *lab, const char *own, const char *oth
 		come += packet.len - packet.payload;
 	}
 	for (come = 0; come < sizeof(sent); come += train.len) {
+		if (!is_readable(qe_udp_fd(udp), patience_ms))
+			break;
 		assert_int_equal(qe_udp_receive(udp, &train), QE_OK);
 		assert_memory_equal(train.data, sent + come, train.len);
 		assert_true(qe_addr_equal(&train.path.remote.addr, &path.remote.addr));
 	}
 	qe_udp_free(udp);
+	return come == sizeof(sent);
 }
 
 static void test_mirror(void **)
@@ -138,9 +152,12 @@ static void test_mirror(void **)
 	if (!isolated)
 		skip();
 	lab = open_lab();
+	/* A new IPv6 address delivers only when a worker of the kernel's has come round to it. */
+	for (int i = 0; i < 250 && !mirror(&lab, "fd00:9::1", "fd00:9::2", 20); i++)
+		;
 	for (int i = 0; i < 50; i++) {
-		check_mirror(&lab, "10.9.0.1", "10.9.0.2");
-		check_mirror(&lab, "fd00:9::1", "fd00:9::2");
+		assert_true(mirror(&lab, "10.9.0.1", "10.9.0.2", 5000));
+		assert_true(mirror(&lab, "fd00:9::1", "fd00:9::2", 5000));
 	}
 	close_lab(&lab);
 }
@@ -194,7 +211,7 @@ static void test_addresses_and_routes(void **)
 		skip();
 	lab = open_lab();
 	assert_int_equal(qe_netlink_monitor_new(&monitor), QE_OK);
-	assert_false(qe_netlink_monitor_drain(monitor));
+	qe_netlink_monitor_drain(monitor); /* what the set-up has left */
 	assert_int_equal(qe_netlink_add_route(lab.netlink, lab.index, &ipv4), QE_OK);
 	assert_true(qe_netlink_monitor_drain(monitor));
 	assert_int_equal(qe_netlink_add_route(lab.netlink, lab.index, &ipv6), QE_OK);
