@@ -251,6 +251,7 @@ void egress_drain(struct qe_shard *shard, struct shard_peer *speer)
 static bool crosses_overlay(const struct qe_packet *packet)
 {
 	return !qe_addr_is_multicast(&packet->destination) &&
+	       !qe_addr_is_broadcast(&packet->destination) &&
 	       !qe_addr_is_link_local(&packet->destination) &&
 	       !qe_addr_is_unspecified(&packet->source);
 }

@@ -263,7 +263,8 @@ const struct qe_peer_ops shard_peer_ops = {
 
 /* ---- packets ---- */
 
-static void give_to_link(struct qe_shard *shard, struct shard_link *slink,
+/* False if that was the end of the link. */
+static bool give_to_link(struct qe_shard *shard, struct shard_link *slink,
 	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
 {
 	enum qe_error error = qe_link_input(slink->link, path, ecn, packet, shard->now);
@@ -274,6 +275,21 @@ static void give_to_link(struct qe_shard *shard, struct shard_link *slink,
 		shard_link_close(shard, slink);
 	else
 		shard_mark_dirty(shard, slink);
+	return error == QE_OK;
+}
+
+/* A knock opens once. Who has seen one on the wire gets no answer to it, as long as it is
+ * remembered: until another one takes its place, some thousand handshakes later. */
+static uint64_t *knock_place(struct qe_shard *shard, uint64_t salt)
+{
+	return &shard->knocks[salt % SHARD_KNOCKS];
+}
+
+static uint64_t knock_salt(const struct qe_first_packet *first)
+{
+	return qe_cid_map_key(first->validated
+				      ? (struct qe_bytes){first->original_dcid, QE_KNOCK_SIZE}
+				      : first->dcid);
 }
 
 static void accept_first(struct qe_shard *shard, const struct qe_first_packet *first,
@@ -292,23 +308,10 @@ static void accept_first(struct qe_shard *shard, const struct qe_first_packet *f
 	slink->handshaking = true;
 	shard->n_handshaking++;
 	shard->accepts++;
-	give_to_link(shard, slink, path, ecn, packet);
-}
-
-/* A knock opens once. Who has seen one on the wire gets no answer to it, as long as it is
- * remembered: until another one takes its place, some thousand handshakes later. */
-static bool knock_is_fresh(struct qe_shard *shard, const struct qe_first_packet *first)
-{
-	struct qe_bytes knock = first->validated
-					? (struct qe_bytes){first->original_dcid, QE_KNOCK_SIZE}
-					: first->dcid;
-	uint64_t salt = qe_cid_map_key(knock);
-	uint64_t *place = &shard->knocks[salt % SHARD_KNOCKS];
-
-	if (*place == salt)
-		return false;
-	*place = salt;
-	return true;
+	/* One that fails at once has shown nothing, and may be a flight whose second packet came
+	 * first. */
+	if (give_to_link(shard, slink, path, ecn, packet))
+		*knock_place(shard, knock_salt(first)) = knock_salt(first);
 }
 
 /* Under load a client shows that it owns its address (the Retry), and starts only so many
@@ -320,7 +323,7 @@ static void accept_bounded(struct qe_shard *shard, const struct qe_first_packet 
 		(first->validated &&
 			!limiter_take(&shard->handshakes, &path->remote.addr, shard->now)))
 		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
-	else if (!knock_is_fresh(shard, first))
+	else if (*knock_place(shard, knock_salt(first)) == knock_salt(first))
 		shard_drop(shard, QE_DROP_NO_KNOCK);
 	else
 		accept_first(shard, first, path, ecn, packet);
