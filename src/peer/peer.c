@@ -320,8 +320,38 @@ static void drop(struct qe_peer *peer, struct peer_link *entry, bool replaced, c
 	peer->config.ops->close(peer->config.ops_ctx, link);
 }
 
+/* A dial under way, when another one that was under way beside it has been answered. A link that
+ * the peer dialled does not count: if each side gave up its own for the other's, none would be
+ * left. */
+static bool is_redundant(const struct qe_peer *peer, const struct qe_link *dial)
+{
+	if (!qe_link_is_dialled(dial) || qe_link_is_authenticated(dial))
+		return false;
+	for (size_t i = 0; i < peer->n_links; i++) {
+		const struct qe_link *link = peer->links[i].link;
+
+		if (qe_link_is_dialled(link) && qe_link_is_established(link) &&
+			qe_link_established_at(link) >= qe_link_started_at(dial))
+			return true;
+	}
+	return false;
+}
+
+static void close_redundant(struct qe_peer *peer)
+{
+	for (size_t i = peer->n_links; i-- > 0;) {
+		struct qe_link *link = peer->links[i].link;
+
+		if (!is_redundant(peer, link))
+			continue;
+		forget(peer, &peer->links[i]);
+		peer->config.ops->close(peer->config.ops_ctx, link);
+	}
+}
+
 static void close_finished(struct qe_peer *peer, qe_time now)
 {
+	close_redundant(peer);
 	for (size_t i = peer->n_links; i-- > 0;) {
 		struct peer_link *entry = &peer->links[i];
 

@@ -353,6 +353,11 @@ bool qe_link_is_dialled(const struct qe_link *link)
 	return link->dialled;
 }
 
+bool qe_link_is_authenticated(const struct qe_link *link)
+{
+	return link->authenticated;
+}
+
 bool qe_link_is_established(const struct qe_link *link)
 {
 	return link->established;
@@ -386,6 +391,11 @@ uint16_t qe_link_path_mtu(const struct qe_link *link)
 	size_t payload = ngtcp2_conn_get_path_max_tx_udp_payload_size(link->conn);
 
 	return (uint16_t)(payload - QE_LINK_OVERHEAD);
+}
+
+qe_time qe_link_started_at(const struct qe_link *link)
+{
+	return link->started;
 }
 
 qe_time qe_link_established_at(const struct qe_link *link)

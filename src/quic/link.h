@@ -121,6 +121,8 @@ void qe_link_close(
 void qe_link_probe(struct qe_link *link);
 
 bool qe_link_is_dialled(const struct qe_link *link); /* by this side */
+/* On this side; the other may not know it yet. */
+bool qe_link_is_authenticated(const struct qe_link *link);
 bool qe_link_is_established(const struct qe_link *link);
 /* The path MTU is known (or has been looked for long enough), so that the link can take over. */
 bool qe_link_is_ready(const struct qe_link *link, qe_time now);
@@ -132,6 +134,7 @@ const struct qe_node_id *qe_link_peer(const struct qe_link *link); /* once autho
 const struct qe_path *qe_link_path(const struct qe_link *link);
 /* The largest IP packet that fits now. */
 uint16_t qe_link_path_mtu(const struct qe_link *link);
+qe_time qe_link_started_at(const struct qe_link *link); /* dialled or accepted */
 qe_time qe_link_established_at(const struct qe_link *link);
 qe_time qe_link_last_input(const struct qe_link *link);    /* the last packet that authenticated */
 qe_time qe_link_probe_timeout(const struct qe_link *link); /* PTO, RFC 9002 section 6.2 */
