@@ -264,7 +264,7 @@ enum qe_drop {
 	QE_DROP_NO_LINK,            /* the peer could not be reached in time */
 	QE_DROP_QUEUE_FULL,         /* the peer's queue was full */
 	QE_DROP_TOO_BIG,            /* does not fit the path; the sender was told */
-	QE_DROP_NOT_UNICAST,        /* multicast and link-local do not cross the overlay */
+	QE_DROP_NOT_UNICAST,        /* multicast, broadcast and link-local stay off the overlay */
 	QE_DROP_UDP_MALFORMED,      /* not QUIC */
 	QE_DROP_UNKNOWN_CONNECTION, /* a connection ID of no link */
 	QE_DROP_NO_KNOCK,           /* a first packet by somebody who does not know this NodeId */

@@ -55,6 +55,13 @@ bool qe_addr_is_multicast(const struct qe_addr *addr)
 	return addr->bytes[0] == 0xff;
 }
 
+bool qe_addr_is_broadcast(const struct qe_addr *addr)
+{
+	static const uint8_t ones[4] = {255, 255, 255, 255};
+
+	return addr->family == QE_FAMILY_IPV4 && memcmp(addr->bytes, ones, sizeof(ones)) == 0;
+}
+
 bool qe_addr_is_link_local(const struct qe_addr *addr)
 {
 	if (addr->family == QE_FAMILY_IPV4)

@@ -18,6 +18,7 @@ bool qe_addr_equal(const struct qe_addr *a, const struct qe_addr *b);
 int qe_addr_compare(
 	const struct qe_addr *a, const struct qe_addr *b); /* IPv4 first, then by value */
 bool qe_addr_is_multicast(const struct qe_addr *addr);
+bool qe_addr_is_broadcast(const struct qe_addr *addr); /* 255.255.255.255 */
 bool qe_addr_is_link_local(const struct qe_addr *addr);
 bool qe_addr_is_loopback(const struct qe_addr *addr);
 bool qe_addr_is_unspecified(const struct qe_addr *addr);

@@ -60,15 +60,10 @@ static bool is_host(const struct qe_addr *addr)
 	       !qe_addr_is_loopback(addr);
 }
 
-static bool is_limited_broadcast(const struct qe_addr *addr)
-{
-	return addr->family == QE_FAMILY_IPV4 && qe_load_u32(addr->bytes) == UINT32_MAX;
-}
-
 static bool may_answer(struct qe_bytes about, const struct qe_packet *packet)
 {
 	return is_host(&packet->source) && !qe_addr_is_multicast(&packet->destination) &&
-	       !is_limited_broadcast(&packet->destination) && fragment_offset(about, packet) == 0 &&
+	       !qe_addr_is_broadcast(&packet->destination) && fragment_offset(about, packet) == 0 &&
 	       !is_icmp_error(about, packet);
 }
 

@@ -269,7 +269,7 @@ static void kinds(void **state)
 {
 	static const struct {
 		const char *text;
-		bool multicast, link_local, loopback, unspecified;
+		bool multicast, broadcast, link_local, loopback, unspecified;
 	} cases[] = {
 		{"0.0.0.0", .unspecified = true},
 		{"::", .unspecified = true},
@@ -285,6 +285,9 @@ static void kinds(void **state)
 		{"239.255.255.255", .multicast = true},
 		{.text = "240.0.0.1"},
 		{.text = "223.255.255.255"},
+		{"255.255.255.255", .broadcast = true},
+		{.text = "255.255.255.254"},
+		{"ffff:ffff::", .multicast = true},
 		{"ff02::1", .multicast = true},
 	};
 
@@ -294,6 +297,7 @@ static void kinds(void **state)
 
 		assert_int_equal(qe_addr_parse(&addr, cases[i].text), QE_OK);
 		assert_int_equal(qe_addr_is_multicast(&addr), cases[i].multicast);
+		assert_int_equal(qe_addr_is_broadcast(&addr), cases[i].broadcast);
 		assert_int_equal(qe_addr_is_link_local(&addr), cases[i].link_local);
 		assert_int_equal(qe_addr_is_loopback(&addr), cases[i].loopback);
 		assert_int_equal(qe_addr_is_unspecified(&addr), cases[i].unspecified);
