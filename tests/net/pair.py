@@ -45,7 +45,7 @@ def own(number, **keys):
 
 def start_pair(left, right):
     """Starts both, and waits until both have the link."""
-    for node in (left, right):
+    for node in (right, left):
         node.start()
     left.wait_connected(right)
     right.wait_connected(left)
