@@ -17,7 +17,6 @@ import time
 
 from lab import Failed, wait_until
 
-BLOCK = struct.Struct('>Q1016x')
 TICK = 0.005
 NUMBER = struct.Struct('>Q192x')
 BEAT = 0.002
@@ -60,14 +59,14 @@ class Traffic:
 class Half:
     """One direction of a stream: numbered blocks, and when they came."""
 
-    def __init__(self, sender, receiver):
-        self.sender, self.receiver = sender, receiver
+    def __init__(self, sender, receiver, size):
+        self.sender, self.receiver, self.block = sender, receiver, struct.Struct(f'>Q{size - 8}x')
         self.sent = self.received = 0
         self.arrivals = [time.monotonic()]
 
     def send(self, stopping):
         while not stopping.wait(TICK):
-            self.sender.sendall(BLOCK.pack(self.sent))
+            self.sender.sendall(self.block.pack(self.sent))
             self.sent += 1
         self.sender.shutdown(socket.SHUT_WR)
 
@@ -76,8 +75,8 @@ class Half:
         while data := self.receiver.recv(1 << 16):
             self.arrivals.append(time.monotonic())
             rest += data
-            whole = len(rest) // BLOCK.size * BLOCK.size
-            for number, in BLOCK.iter_unpack(rest[:whole]):
+            whole = len(rest) // self.block.size * self.block.size
+            for number, in self.block.iter_unpack(rest[:whole]):
                 if number != self.received:
                     raise Failed(f'block {number} came where {self.received} was due')
                 self.received += 1
@@ -91,14 +90,14 @@ class Half:
 
 
 class Stream(Traffic):
-    """An open TCP connection that carries numbered blocks both ways, 200 KB/s each."""
+    """An open TCP connection that carries numbered blocks of that size both ways, at most 200 a second each."""
 
-    def __init__(self, client, server, address, port=5001):
+    def __init__(self, client, server, address, port=5001, size=1000):
         super().__init__()
         with server.accept_on(address, port) as listener:
             ends = client.connect_to(address, port, timeout=30), listener.accept()[0]
         ends[1].settimeout(30)
-        self.halves = Half(*ends), Half(*reversed(ends))
+        self.halves = Half(*ends, size), Half(*reversed(ends), size)
         self.start(*(lambda half=half: half.send(self.stopping) for half in self.halves),
                    *(half.receive for half in self.halves))
 
