@@ -45,7 +45,7 @@ make_root() {
 	export DEV_PLACE=trixie
 	write_dpkg_config
 	step "unpacking Debian 13 from $mirror" \
-		'debootstrap needs a folder that allows devices and programs; XDG_CACHE_HOME names another.' \
+		'Has the mirror trixie (QUICETHER_MIRROR names another)? Does the disk allow devices (XDG_CACHE_HOME)?' \
 		with_proxy within / scripts/debootstrap.sh "$half_made" "$mirror"
 	write_apt_config "$mirror"
 	step 'reading the lists of trixie and trixie-backports' 'Is the mirror complete and up to date?' \
