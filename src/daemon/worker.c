@@ -43,8 +43,9 @@ struct qe_worker {
 	struct qe_tun *tun;
 	struct qe_udp *udp;
 	struct qe_watch tun_watch, udp_watch;
-	/* Both are told only once, when something new comes; what was not drained is remembered
-	 * here. So a TUN queue that waits for the congestion window wakes nobody. */
+	/* Both are told only once, when something new comes; what was not drained (read until
+	 * EAGAIN) is remembered here. So a TUN queue that waits for the congestion window wakes
+	 * nobody. */
 	bool tun_ready, udp_ready;
 	bool stopping;
 	void (*notify)(void *ctx);
@@ -159,8 +160,10 @@ static void drain_udp(struct qe_worker *worker)
 	struct qe_udp_train train;
 
 	for (unsigned i = 0; i < udp_batch; i++) {
-		if (qe_udp_receive(worker->udp, &train) != QE_OK) {
-			worker->udp_ready = false;
+		enum qe_error error = qe_udp_receive(worker->udp, &train);
+
+		if (error != QE_OK) {
+			worker->udp_ready = error != -EAGAIN;
 			return;
 		}
 		qe_shard_udp_input(worker->shard, &train.path, train.ecn, train.data, train.len,
@@ -179,12 +182,13 @@ static void drain_tun(struct qe_worker *worker)
 		if (!buffer)
 			return;
 		error = qe_tun_read(worker->tun, buffer, capacity, &offload, &len);
-		if (error == QE_ERR_UNSUPPORTED)
-			continue;
-		if (error != QE_OK) {
+		/* EBADFD: the interface is gone, and nothing comes any more. */
+		if (error == -EAGAIN || error == -EBADFD) {
 			worker->tun_ready = false;
 			return;
 		}
+		if (error != QE_OK)
+			continue;
 		qe_shard_tun_input(worker->shard, &offload, len, qe_clock_now());
 	}
 }

@@ -9,12 +9,15 @@
 #define _GNU_SOURCE
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "crypto/key.h"
 #include "daemon/worker.h"
 #include "net/addr.h"
 #include "os/clock.h"
 #include "os/netlink.h"
+#include "os/sockaddr.h"
 #include "random.h"
 
 static bool isolated;
@@ -184,12 +187,57 @@ static void test_queries_survive_a_stop(void **)
 	close_side(&sides[1]);
 }
 
+/* n empty datagrams, and one that is not. */
+static void send_after_nothing(const struct qe_udp *udp, int n)
+{
+	struct qe_endpoint there = qe_udp_local(udp);
+	struct sockaddr_storage to;
+	socklen_t size = qe_sockaddr_from_endpoint(&to, &there, false);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	for (int i = 0; i <= n; i++)
+		assert_int_equal(sendto(fd, "x", i == n, 0, (struct sockaddr *)&to, size), i == n);
+	close(fd);
+}
+
+/* What stands in the queue behind many datagrams of no use is read at once, not with the next. */
+static void test_reads_all_that_waits(void **)
+{
+	struct side sides[2] = {};
+	struct side *side = &sides[0];
+	qe_time end = qe_clock_now() + 5 * QE_SECOND;
+	uint64_t read = 0;
+
+	if (!isolated)
+		skip();
+	open_both(sides);
+	qe_worker_free(side->worker);
+	send_after_nothing(side->udp, 100);
+	assert_int_equal(
+		qe_worker_new(&side->worker, side->node, side->tun, side->udp, wake, side->loop),
+		QE_OK);
+	while (read == 0) {
+		struct qe_worker_query *query = new_query(0);
+
+		assert_true(qe_clock_now() < end);
+		assert_int_equal(qe_worker_query(side->worker, query), QE_OK);
+		while (!qe_worker_take_query(side->worker))
+			qe_loop_turn(side->loop, QE_TIME_NEVER);
+		read = query->shard.rx_datagrams;
+		free(query);
+	}
+	assert_int_equal(read, 1);
+	close_side(&sides[0]);
+	close_side(&sides[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_link_ping_and_query),
 		cmocka_unit_test(test_ping_into_nothing),
 		cmocka_unit_test(test_queries_survive_a_stop),
+		cmocka_unit_test(test_reads_all_that_waits),
 	};
 
 	return cmocka_run_group_tests(tests, isolate, nullptr);
