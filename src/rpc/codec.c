@@ -50,8 +50,8 @@ enum qe_error qe_rpc_request_parse(
 	struct qe_rpc_request *ret_request, struct qe_bytes line, json_t **ret_refusal)
 {
 	json_error_t error;
-	json_t *root = json_loadb(
-		(const char *)line.data, line.len, JSON_REJECT_DUPLICATES, &error);
+	json_t *root = json_loadb((const char *)line.data, line.len,
+		JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	const char *fault;
 
 	if (!root) {
