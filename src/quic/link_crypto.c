@@ -126,8 +126,10 @@ static enum qe_error install_initial_keys(struct qe_link *link, const ngtcp2_cid
 	struct packet_keys *tx = link->dialled ? &client : &server;
 
 	ngtcp2_conn_set_initial_crypto_ctx(link->conn, &ctx);
-	if (ngtcp2_conn_install_initial_key(link->conn, &rx->aead, rx->iv, &rx->header, &tx->aead,
-		    tx->iv, &tx->header, QE_AEAD_NONCE_SIZE) == 0)
+	/* It takes those of before, from before a Retry, away first. */
+	link->keyed = ngtcp2_conn_install_initial_key(link->conn, &rx->aead, rx->iv, &rx->header,
+			      &tx->aead, tx->iv, &tx->header, QE_AEAD_NONCE_SIZE) == 0;
+	if (link->keyed)
 		return QE_OK;
 	free_packet_keys(&client);
 	free_packet_keys(&server);

@@ -42,6 +42,7 @@ struct qe_link {
 	struct qe_tls *tls; /* until the handshake is confirmed */
 	bool dialled;
 	bool pinned_local;   /* the local address is part of the path; else the system chooses it */
+	bool keyed;          /* it can seal something, and be it a CONNECTION_CLOSE */
 	bool authorised;     /* the owner knows the key, whose signature is still to come */
 	bool authenticated;  /* the handshake is complete on this side */
 	bool established;    /* and on the other */

@@ -198,6 +198,8 @@ void qe_link_close(
 	ngtcp2_ccerr error;
 	struct qe_path other;
 
+	if (!link->keyed) /* ngtcp2 would reach for the key all the same */
+		return;
 	ngtcp2_ccerr_default(&error);
 	if (link->failure == NGTCP2_ERR_CRYPTO && ngtcp2_conn_get_tls_alert(link->conn) != 0)
 		ngtcp2_ccerr_set_tls_alert(
