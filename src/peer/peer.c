@@ -288,12 +288,25 @@ static void retire_others(struct qe_peer *peer, qe_time now)
 	}
 }
 
+/* Whatever the peer does, also if it never opened the control stream or reads nothing from it. */
+static qe_time end_of_life(const struct qe_peer *peer, const struct qe_link *link)
+{
+	return qe_link_established_at(link) + peer->config.rotate + peer->config.rotate / 2 +
+	       2 * RETIRE_PATIENCE;
+}
+
 /* The elector closes a drained link; the other side only if that does not happen. */
 static qe_time close_at(const struct qe_peer *peer, const struct peer_link *entry)
 {
+	qe_time at = QE_TIME_NEVER;
+
+	if (!qe_link_is_established(entry->link))
+		return at;
 	if (entry->retired_here && entry->retired_there)
-		return entry->drain_until + (peer->config.elector ? 0 : RETIRE_PATIENCE);
-	return entry->retired_here ? entry->retired_at + RETIRE_PATIENCE : QE_TIME_NEVER;
+		at = entry->drain_until + (peer->config.elector ? 0 : RETIRE_PATIENCE);
+	else if (entry->retired_here)
+		at = entry->retired_at + RETIRE_PATIENCE;
+	return qe_time_min(at, end_of_life(peer, entry->link));
 }
 
 static void report_down(
@@ -356,7 +369,8 @@ static void close_finished(struct qe_peer *peer, qe_time now)
 		struct peer_link *entry = &peer->links[i];
 
 		if (close_at(peer, entry) <= now)
-			drop(peer, entry, true, "replaced by a newer link");
+			drop(peer, entry, entry->retired_here,
+				entry->retired_here ? "replaced by a newer link" : "too old");
 		else if (entry->greeted && entry->instance != peer->instance)
 			drop(peer, entry, false, "the peer has been restarted");
 		else if (qe_link_is_established(entry->link) && unanswered(entry->link, DEAD, now))
@@ -488,10 +502,11 @@ static void run_pings(struct qe_peer *peer, qe_time now)
 			forget_ping(peer, i);
 			emit(peer, &lost);
 		} else if (ping->sent == 0 && peer->current != nullptr) {
-			ping->sent = now;
-			send_control(peer, peer->current,
-				&(struct qe_control){
-					.type = QE_CONTROL_PING, .cookie = ping->cookie});
+			struct qe_control message = {
+				.type = QE_CONTROL_PING, .cookie = ping->cookie};
+
+			if (send_control(peer, peer->current, &message))
+				ping->sent = now;
 		}
 	}
 }
