@@ -56,28 +56,35 @@ def check_rotations(nodes):
     return max(ages)
 
 
+def has_all_come(nodes):
+    """Not only of the datagrams: whatever went into the tunnel came out of it, once."""
+    left, right = peers_of(nodes)
+    return (left['tx_packets'], left['rx_packets']) == (right['rx_packets'], right['tx_packets'])
+
+
 def main():
     with Lab() as lab:
         left, right = draw(lab)
         nodes = [Node(left), Node(right)]
         capture = left.capture('eth0', 'udp[8] & 0xf0 = 0xc0')  # Initial packets
         start(nodes)
-        with Datagrams(left, '100.64.0.1', right, '100.64.0.2') as datagrams, Stream(left, right, '100.64.0.2') as stream:
+        with Datagrams(left, '100.64.0.1', right, '100.64.0.2') as datagrams, \
+                Stream(left, right, '100.64.0.2', rate=50) as stream:
             stream.wait_flow()
             oldest = check_rotations(nodes)
             stream.wait_flow()
         capture.end()
         dials = knocks(capture.packets())
         handshakes = [node.status()['counters']['handshakes'] for node in nodes]
-        drops = [{reason: n for reason, n in node.status()['counters']['drops'].items() if n} for node in nodes]
+        wait_until('all that went in has come out', lambda: has_all_come(nodes))
 
     by = {source: list(dials.values()).count(source) for source in ('10.0.0.1', '10.0.0.2')}
     sent, lost, doubled = (sum(counts) for counts in zip(*(
         (way.sent, len(way.lost()), len(way.doubled())) for way in datagrams.ways)))
     print(f'{sent} datagrams sent, {lost} lost, {doubled} doubled; dials {by}, handshakes {handshakes}, '
-          f'oldest link {oldest} s, drops {drops}')
+          f'oldest link {oldest} s')
     assert lost == 0 and doubled == 0, [(way.lost()[:20], way.doubled()[:20]) for way in datagrams.ways]
-    assert sent > 100 * ROTATIONS * ROTATE_SECONDS, sent
+    assert sent > 50 * ROTATIONS * ROTATE_SECONDS, sent
     # Each link has keys of its own: there were as many dials, and handshakes, as links in use.
     assert len(dials) > ROTATIONS and min(handshakes) > ROTATIONS, (by, handshakes)
     # Past 1.5 times its age a link is not used; ages are told in whole seconds.

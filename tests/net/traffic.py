@@ -17,9 +17,7 @@ import time
 
 from lab import Failed, wait_until
 
-TICK = 0.005
 NUMBER = struct.Struct('>Q192x')
-BEAT = 0.002
 SO_RCVBUFFORCE = 33  # of asm-generic/socket.h; Python does not name it
 
 
@@ -59,13 +57,14 @@ class Traffic:
 class Half:
     """One direction of a stream: numbered blocks, and when they came."""
 
-    def __init__(self, sender, receiver, size):
+    def __init__(self, sender, receiver, size, rate):
         self.sender, self.receiver, self.block = sender, receiver, struct.Struct(f'>Q{size - 8}x')
+        self.pause = 1 / rate
         self.sent = self.received = 0
         self.arrivals = [time.monotonic()]
 
     def send(self, stopping):
-        while not stopping.wait(TICK):
+        while not stopping.wait(self.pause):
             self.sender.sendall(self.block.pack(self.sent))
             self.sent += 1
         self.sender.shutdown(socket.SHUT_WR)
@@ -90,14 +89,14 @@ class Half:
 
 
 class Stream(Traffic):
-    """An open TCP connection that carries numbered blocks of that size both ways, at most 200 a second each."""
+    """An open TCP connection that carries numbered blocks of that size both ways, at most so many a second each."""
 
-    def __init__(self, client, server, address, port=5001, size=1000):
+    def __init__(self, client, server, address, port=5001, size=1000, rate=200):
         super().__init__()
         with server.accept_on(address, port) as listener:
             ends = client.connect_to(address, port, timeout=30), listener.accept()[0]
         ends[1].settimeout(30)
-        self.halves = Half(*ends, size), Half(*reversed(ends), size)
+        self.halves = Half(*ends, size, rate), Half(*reversed(ends), size, rate)
         self.start(*(lambda half=half: half.send(self.stopping) for half in self.halves),
                    *(half.receive for half in self.halves))
 
@@ -125,12 +124,12 @@ class Stream(Traffic):
 class Numbers:
     """One direction of datagrams: how many were sent, and how often each has come."""
 
-    def __init__(self, sender, receiver):
-        self.sender, self.receiver = sender, receiver
+    def __init__(self, sender, receiver, rate):
+        self.sender, self.receiver, self.pause = sender, receiver, 1 / rate
         self.sent, self.received = 0, collections.Counter()
 
     def send(self, stopping):
-        while not stopping.wait(BEAT):
+        while not stopping.wait(self.pause):
             self.sender.send(NUMBER.pack(self.sent))
             self.sent += 1
 
@@ -147,15 +146,15 @@ class Numbers:
 
 
 class Datagrams(Traffic):
-    """Numbered UDP datagrams at a steady rate both ways, at most 500 a second each."""
+    """Numbered UDP datagrams at a steady rate both ways, at most so many a second each."""
 
-    def __init__(self, one, one_address, other, other_address, port=5002):
+    def __init__(self, one, one_address, other, other_address, port=5002, rate=100):
         super().__init__()
         self.sockets = self.bound(one, one_address, port), self.bound(other, other_address, port)
         self.sockets[0].connect((other_address, port))
         self.sockets[1].connect((one_address, port))
         self.ended = threading.Event()
-        self.ways = Numbers(*self.sockets), Numbers(*reversed(self.sockets))
+        self.ways = Numbers(*self.sockets, rate), Numbers(*reversed(self.sockets), rate)
         self.start(*(lambda way=way: way.receive(self.ended) for way in self.ways),
                    *(lambda way=way: way.send(self.stopping) for way in self.ways))
 
