@@ -17,7 +17,7 @@ import socket
 import struct
 
 import pair
-from lab import Lab, Node, wait_until
+from lab import Lab, Node
 
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 ETHERTYPE = {4: 0x0800, 6: 0x86dd}
