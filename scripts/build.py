@@ -89,28 +89,15 @@ def make_or_exit(how, *targets):
     return how.dir
 
 
-def bench(build, name):
-    listed = subprocess.run(['meson', 'introspect', '--benchmarks', str(build)], check=True, stdout=subprocess.PIPE)
-    rows = [row for row in json.loads(listed.stdout) if name in row['name']]
-    if not rows:
-        sys.exit(f'dev: there is no benchmark with {name} in its name' if name else 'dev: there are no benchmarks yet')
-    for row in rows:
-        print(f'== {row["name"]}', flush=True)
-        subprocess.run(row['cmd'], check=True, env={**os.environ, **row['env']}, cwd=row['workdir'])
-
-
 def main():
     parser = argparse.ArgumentParser(prog='./dev build', description='Build the program.')
     parser.add_argument('--fuzz', action='store_true', help='the fuzz targets, with clang, address and undefined')
     parser.add_argument('--clang', action='store_true', help='with clang instead of gcc')
     parser.add_argument('--sanitize', choices=SANITIZERS, help='with these sanitizers')
-    parser.add_argument('--bench', nargs='?', const='', metavar='NAME', help='then run the benchmarks (./dev bench)')
     parser.add_argument('--install', action='store_true', help='then install (./dev install)')
     args = parser.parse_args()
 
     build = make_or_exit(variant(args.fuzz, args.clang, args.sanitize))
-    if args.bench is not None:
-        bench(build, args.bench)
     if args.install:
         subprocess.run(['meson', 'install', '--no-rebuild', '-C', str(build)], check=True)
 

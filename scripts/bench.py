@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+"""Build and run the benchmarks: ./dev bench [NAME] [--rounds N] [--subjects A,B] [--json FILE]
+
+A suite yields samples: subject, measure, unit, value. It takes them in rounds, and in each round all subjects have
+their turn, so that what slows the machine for a while slows all of them. A row of the results is the median of the
+samples of one subject and measure, with minimum and maximum.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+
+import build
+
+QUIET = 0.3  # of the load average; above it, what else runs is in the figures
+
+
+class Results:
+    """Samples, and the rows that they make; in the order in which they first came."""
+
+    def __init__(self):
+        self.samples = {}
+
+    def add(self, suite, subject, measure, unit, value):
+        self.samples.setdefault((suite, subject, measure, unit), []).append(value)
+
+    def rows(self):
+        return [{'suite': suite, 'subject': subject, 'measure': measure, 'unit': unit,
+                 'median': rounded(statistics.median(values)), 'min': rounded(min(values)),
+                 'max': rounded(max(values)), 'n': len(values)}
+                for (suite, subject, measure, unit), values in self.samples.items()]
+
+
+def rounded(value):
+    """Four digits that mean something; what is behind them is noise."""
+    return float(f'{value:.4g}')
+
+
+def written(value):
+    return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def tables(rows):
+    """Markdown, a table for those subjects of a suite that were measured alike."""
+    subjects = {}
+    for row in rows:
+        subjects.setdefault((row['suite'], row['subject']), []).append(row)
+    alike = {}
+    for (suite, subject), measured in subjects.items():
+        columns = suite, tuple((row['measure'], row['unit']) for row in measured)
+        alike.setdefault(columns, []).append((subject, measured))
+    return '\n'.join(table(suite, columns, lines) for (suite, columns), lines in alike.items())
+
+
+def table(suite, columns, lines):
+    head = [suite, *(f'{measure}, {unit}' for measure, unit in columns)]
+    body = [[subject, *(cell(row) for row in measured)] for subject, measured in lines]
+    return ''.join(f'| {" | ".join(line)} |\n' for line in [head, ['---', *('--:' for _ in columns)], *body])
+
+
+def cell(row):
+    spread = f' ({written(row["min"])} to {written(row["max"])})' if row['n'] > 1 else ''
+    return written(row['median']) + spread
+
+
+def machine():
+    """One line: what the figures were measured on, and when."""
+    processor = re.search(r'^model name\s*: (.*)$', pathlib.Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    date = datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d')
+    return f'{processor[1] if processor else os.uname().machine}, {os.cpu_count()} cores; Linux {os.uname().release}; {date}'
+
+
+# -- the suites --------------------------------------------------------------------------------------------------------
+
+
+def program(name, *arguments):
+    """Builds a program of tests/bench and runs it; yields the samples that it prints."""
+    target = f'tests/bench/{name}'
+    path = build.make_or_exit(build.variant(), target) / target
+    with subprocess.Popen([str(path), *map(str, arguments)], stdout=subprocess.PIPE, text=True) as running:
+        for line in running.stdout:
+            suite, subject, measure, unit, value = line.rstrip('\n').split('\t')
+            yield suite, subject, measure, unit, float(value)
+    if running.returncode:
+        sys.exit(f'dev: {target} exited with {running.returncode}')
+
+
+def micro(args):
+    return program('micro', args.rounds or 9)
+
+
+SUITES = {
+    'micro': micro,
+}
+
+
+def run(name, args, results):
+    build.say(f'measuring: {name}')
+    for suite, subject, measure, unit, value in SUITES[name](args):
+        if not args.subjects or subject in args.subjects:
+            results.add(suite, subject, measure, unit, value)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='./dev bench', description='Build and run the benchmarks.')
+    parser.add_argument('name', nargs='?', choices=SUITES, help='only this suite')
+    parser.add_argument('--rounds', type=int, metavar='N', help='how many samples of each measure to take')
+    parser.add_argument('--subjects', type=lambda text: text.split(','), metavar='A,B', help='only these subjects')
+    parser.add_argument('--json', metavar='FILE', help='write the results as JSON, too')
+    args = parser.parse_args()
+    if args.rounds is not None and not 1 <= args.rounds <= 1000:
+        parser.error('--rounds: from 1 to 1000')
+
+    load = os.getloadavg()[0]
+    if load > QUIET:
+        build.say(f'the load average is {load:.1f}: other programs are busy, and that will be in the figures')
+    results = Results()
+    for name in [args.name] if args.name else SUITES:
+        run(name, args, results)
+    rows = results.rows()
+    if not rows:
+        sys.exit(f'dev: nothing was measured: are there subjects {", ".join(args.subjects)}?')
+    print(f'{machine()}; load average before: {load:.1f}\n\n{tables(rows)}', end='')
+    if args.json:
+        with open(args.json, 'w') as file:
+            json.dump(rows, file, indent=1)
+            file.write('\n')
+
+
+if __name__ == '__main__':
+    main()
