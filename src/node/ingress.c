@@ -4,8 +4,17 @@
  * whether its destination is ours to deliver, then the coalescer. The two lookups are remembered
  * per peer for the last pair of addresses that passed; the routing table never changes under it.
  */
+#include "net/addr.h"
 #include "net/checksum.h"
 #include "node/shard.h"
+
+/* What no host may send from, whatever prefix was granted: 0.0.0.0/0 holds it all. */
+static bool is_no_source(const struct qe_addr *source)
+{
+	return qe_addr_is_unspecified(source) || qe_addr_is_multicast(source) ||
+	       qe_addr_is_broadcast(source) || qe_addr_is_loopback(source) ||
+	       qe_addr_is_link_local(source);
+}
 
 static bool source_is_peers(
 	const struct qe_shard *shard, const struct shard_peer *speer, const struct qe_addr *source)
@@ -29,7 +38,7 @@ static bool addresses_pass(
 	if (qe_addr_equal(&packet->source, &speer->checked_source) &&
 		qe_addr_equal(&packet->destination, &speer->checked_destination))
 		return true;
-	if (!source_is_peers(shard, speer, &packet->source)) {
+	if (is_no_source(&packet->source) || !source_is_peers(shard, speer, &packet->source)) {
 		shard_drop(shard, QE_DROP_SOURCE);
 		return false;
 	}

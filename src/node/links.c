@@ -278,18 +278,10 @@ static bool give_to_link(struct qe_shard *shard, struct shard_link *slink,
 	return error == QE_OK;
 }
 
-/* A knock opens once. Who has seen one on the wire gets no answer to it, as long as it is
- * remembered: until another one takes its place, some thousand handshakes later. */
-static uint64_t *knock_place(struct qe_shard *shard, uint64_t salt)
+static struct qe_bytes knock_of(const struct qe_first_packet *first)
 {
-	return &shard->knocks[salt % SHARD_KNOCKS];
-}
-
-static uint64_t knock_salt(const struct qe_first_packet *first)
-{
-	return qe_cid_map_key(first->validated
-				      ? (struct qe_bytes){first->original_dcid, QE_KNOCK_SIZE}
-				      : first->dcid);
+	return first->validated ? (struct qe_bytes){first->original_dcid, QE_KNOCK_SIZE}
+				: first->dcid;
 }
 
 static void accept_first(struct qe_shard *shard, const struct qe_first_packet *first,
@@ -311,7 +303,7 @@ static void accept_first(struct qe_shard *shard, const struct qe_first_packet *f
 	/* One that fails at once has shown nothing, and may be a flight whose second packet came
 	 * first. */
 	if (give_to_link(shard, slink, path, ecn, packet))
-		*knock_place(shard, knock_salt(first)) = knock_salt(first);
+		knocks_add(&shard->knocks, knock_of(first));
 }
 
 /* Under load a client shows that it owns its address (the Retry), and starts only so many
@@ -323,7 +315,7 @@ static void accept_bounded(struct qe_shard *shard, const struct qe_first_packet 
 		(first->validated &&
 			!limiter_take(&shard->handshakes, &path->remote.addr, shard->now)))
 		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
-	else if (*knock_place(shard, knock_salt(first)) == knock_salt(first))
+	else if (first->validated && knocks_contain(&shard->knocks, knock_of(first)))
 		shard_drop(shard, QE_DROP_NO_KNOCK);
 	else
 		accept_first(shard, first, path, ecn, packet);
@@ -339,12 +331,16 @@ static bool is_under_load(struct qe_shard *shard)
 	return shard->n_handshaking >= HANDSHAKES_FREE || shard->accepts >= ACCEPTS_FREE;
 }
 
-static void first_packet(
-	struct qe_shard *shard, const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
+static void first_packet(struct qe_shard *shard, struct qe_bytes dcid, const struct qe_path *path,
+	uint8_t ecn, struct qe_bytes packet)
 {
 	bool want_retry = is_under_load(shard);
 	struct qe_first_packet first;
 
+	if (dcid.len == QE_KNOCK_SIZE && knocks_contain(&shard->knocks, dcid)) {
+		shard_drop(shard, QE_DROP_NO_KNOCK);
+		return;
+	}
 	switch (qe_first_packet_check(
 		&first, &shard->context, &shard->batch, path, packet, want_retry, shard->now)) {
 	case QE_FIRST_ACCEPT:
@@ -411,7 +407,7 @@ void shard_datagram_input(
 	if (link != nullptr)
 		give_to_link(shard, qe_link_owner(link), path, ecn, packet);
 	else if (kind == QE_PACKET_LONG)
-		first_packet(shard, path, ecn, packet);
+		first_packet(shard, dcid, path, ecn, packet);
 	else
 		unknown_connection(shard, path, packet);
 }

@@ -105,6 +105,7 @@ enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, ui
 	qe_heap_init(&shard->peer_timers);
 	qe_map_init(&shard->cids, CIDS_MAX, qe_random_u64());
 	limiter_init(&shard->handshakes, qe_random_u64());
+	knocks_init(&shard->knocks, qe_random_u64());
 	qe_map_init(&shard->tokens, CIDS_MAX, qe_random_u64());
 	enum qe_error error = fill_shard(shard, worker);
 
@@ -145,6 +146,7 @@ struct qe_shard *qe_shard_free(struct qe_shard *shard)
 	qe_crypto_free(shard->crypto);
 	qe_cid_keys_done(&shard->context.cids);
 	qe_map_done(&shard->cids);
+	knocks_done(&shard->knocks);
 	qe_map_done(&shard->tokens);
 	qe_heap_done(&shard->link_timers);
 	free(shard);

@@ -11,12 +11,12 @@
 #include "base/pool.h"
 #include "net/coalesce.h"
 #include "net/segment.h"
+#include "node/knocks.h"
 #include "node/limiter.h"
 #include "node/node.h"
 #include "peer/peer.h"
 
 constexpr size_t SHARD_PACKET_SIZE = 65536;
-constexpr size_t SHARD_KNOCKS = 4096;
 
 /* A packet or super-packet from the TUN, until the last of it has been sent. */
 struct shard_packet {
@@ -76,7 +76,7 @@ struct qe_shard {
 	struct limiter handshakes; /* by source, once many are under way */
 	qe_time accepts_since;
 	unsigned accepts;
-	uint64_t knocks[SHARD_KNOCKS]; /* the salts of the last ones that were let in, by hash */
+	struct knocks knocks;
 	struct qe_shard_counters counters;
 };
 

@@ -299,7 +299,7 @@ static bool on_tls_peer(void *owner, const struct qe_node_id *id)
 		return false;
 	}
 	if (!link->context->ops->authorize(link->context->ops_ctx, link, id)) {
-		link->reason = "the peer's key is not known here";
+		link->reason = "the peer's key is not known here, or it has too many links";
 		return false;
 	}
 	link->peer = *id;

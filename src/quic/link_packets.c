@@ -31,7 +31,9 @@ static enum qe_error failed(struct qe_link *link, int failure)
 	case NGTCP2_ERR_NOMEM:
 		link->reason = "out of memory";
 		return -ENOMEM;
-	case NGTCP2_ERR_CALLBACK_FAILURE: /* the callback has set the reason */
+	case NGTCP2_ERR_CALLBACK_FAILURE: /* a callback that had a reason has set it */
+		if (link->reason == nullptr)
+			link->reason = "out of memory";
 		return QE_ERR_PROTOCOL;
 	case NGTCP2_ERR_CRYPTO:
 		if (link->reason == nullptr)
