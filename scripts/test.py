@@ -23,6 +23,7 @@ import lint
 
 TOP = build.TOP
 FUZZ_SECONDS = 20
+SANITIZED_PATIENCE = 5
 NET_TIMEOUT = 240
 CORES = os.cpu_count() or 1
 SHOWN = 25
@@ -88,9 +89,9 @@ class Runner:
 # -- the kinds of tests: each lists (name, function) -----------------------------------------------------------------
 
 
-def cmocka(runner, name, row):
+def cmocka(runner, name, row, patience):
     env = {**row['env'], 'CMOCKA_MESSAGE_OUTPUT': 'TAP'}
-    status, log = runner.run(name, row['cmd'], row['timeout'], env, row['workdir'])
+    status, log = runner.run(name, row['cmd'], patience * row['timeout'], env, row['workdir'])
     cases = [match for line in log.splitlines() if (match := TAP.match(line))]
     failing = [match[2] for match in cases if match[1] == 'not ok']
     if status != 0 and not failing:
@@ -98,12 +99,17 @@ def cmocka(runner, name, row):
     return Result(sum(match[1] == 'ok' and not match[3] for match in cases), len(failing), tail(log), failing)
 
 
-def meson_tests(runner, directory, suite):
+def meson_tests(runner, directory, suite, prefix='', patience=1):
     listed = subprocess.run(['meson', 'introspect', '--tests', str(directory)], check=True, stdout=subprocess.PIPE)
     for row in json.loads(listed.stdout):
         if any(word.split(':')[-1] == suite for word in row['suite']):
-            name = f'{suite}/{row["name"]}'
-            yield name, lambda name=name, row=row: cmocka(runner, name, row)
+            name = f'{prefix}{suite}/{row["name"]}'
+            yield name, lambda name=name, row=row: cmocka(runner, name, row, patience)
+
+
+def sanitized_tests(runner, directory):
+    for suite in 'unit', 'sim':
+        yield from meson_tests(runner, directory, suite, 'sanitized/', SANITIZED_PATIENCE)
 
 
 def lint_tests():
@@ -190,6 +196,10 @@ def run_all(runner, tally, wanted):
         directory = make(tally, build.variant(fuzz=True))
         if directory:
             tally.run(fuzz_tests(runner, directory), wanted, CORES)
+    if not wanted or wanted.startswith('sanitized'):
+        directory = make(tally, build.variant(sanitize='address,undefined'))
+        if directory:
+            tally.run(sanitized_tests(runner, directory), wanted, CORES)
 
 
 def interrupted(number, _frame):
