@@ -50,6 +50,15 @@ void qe_text_addf(struct qe_text *text, const char *format, ...)
 	advance(text, len > 0 ? (size_t)len : 0);
 }
 
+void qe_text_add_printable(struct qe_text *text, const char *string)
+{
+	for (; *string; string++) {
+		unsigned char c = (unsigned char)*string;
+
+		qe_text_addf(text, c >= ' ' && c < 0x7f ? "%c" : "\\x%02x", c);
+	}
+}
+
 void qe_base32_encode(char *to, struct qe_bytes bytes)
 {
 	uint32_t window = 0; /* its lowest n_bits bits are not written yet */

@@ -15,6 +15,10 @@ struct qe_text qe_text_init(char *to, size_t size);
 void qe_text_add(struct qe_text *text, const char *string);
 [[gnu::format(printf, 2, 3)]] void qe_text_addf(struct qe_text *text, const char *format, ...);
 
+/* What goes to a terminal, a log or into JSON and may hold anything: printable ASCII as it is, all
+ * other bytes as "\x1b". */
+void qe_text_add_printable(struct qe_text *text, const char *string);
+
 /* Lower-case base32 (RFC 4648 alphabet a-z2-7) without padding. to: (len * 8 + 4) / 5 + 1 bytes. */
 void qe_base32_encode(char *to, struct qe_bytes bytes);
 /* Upper case is accepted. Exactly ret_len bytes must come of it; spare bits must be zero. */

@@ -5,16 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What the operator wrote goes back to a terminal or into JSON, so only printable ASCII passes as
- * it is. */
+/* What the operator wrote goes back to a terminal or into JSON. */
 static void copy_printable(char *to, size_t size, const char *from)
 {
 	struct qe_text text = qe_text_init(to, size);
 
-	for (; *from; from++) {
-		unsigned char c = (unsigned char)*from;
-		qe_text_addf(&text, c >= ' ' && c < 0x7f ? "%c" : "\\x%02x", c);
-	}
+	qe_text_add_printable(&text, from);
 }
 
 void qe_diagnostics_add(struct qe_diagnostics *diagnostics, const char *where, uint32_t line,

@@ -117,6 +117,15 @@ static void nearest_word(void **state)
 		"a word of sixty-four letters and more is nobody's slip of the pen", words, 5));
 }
 
+static void printable(void **)
+{
+	char to[32];
+	struct qe_text text = qe_text_init(to, sizeof(to));
+
+	qe_text_add_printable(&text, "a \"b\"~\n\x1b[0m\x7f\xc3");
+	assert_string_equal(to, "a \"b\"~\\x0a\\x1b[0m\\x7f\\xc3");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +134,7 @@ int main(void)
 		cmocka_unit_test(base32_round_trip),
 		cmocka_unit_test(spare_bits_must_be_zero),
 		cmocka_unit_test(nearest_word),
+		cmocka_unit_test(printable),
 	};
 
 	return cmocka_run_group_tests(tests, random_setup, nullptr);
