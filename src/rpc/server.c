@@ -272,6 +272,13 @@ struct qe_rpc_server *qe_rpc_server_free(struct qe_rpc_server *server)
 	return nullptr;
 }
 
+void qe_rpc_server_finish(struct qe_rpc_server *server)
+{
+	qe_loop_remove(server->loop, &server->door);
+	for (size_t i = 0; i < QE_RPC_CLIENTS_MAX; i++)
+		server->clients[i].closing = true;
+}
+
 bool qe_rpc_server_is_busy(const struct qe_rpc_server *server)
 {
 	for (size_t i = 0; i < QE_RPC_CLIENTS_MAX; i++) {

@@ -18,5 +18,8 @@ struct qe_rpc_server;
 enum qe_error qe_rpc_server_new(struct qe_rpc_server **ret_server, struct qe_loop *loop,
 	struct qe_unix_listener *listener, const struct qe_rpc_methods *methods);
 struct qe_rpc_server *qe_rpc_server_free(struct qe_rpc_server *server); /* NULL-safe */
+/* From here on no request is taken, and so no method called; what was asked can still be answered.
+ */
+void qe_rpc_server_finish(struct qe_rpc_server *server);
 /* Whether answers still wait to be sent. */
 bool qe_rpc_server_is_busy(const struct qe_rpc_server *server);

@@ -56,7 +56,10 @@ static const struct qe_rpc_methods methods = {rows, 4, nullptr};
 
 static void serve(void *)
 {
-	while (!ending || qe_rpc_server_is_busy(server))
+	while (!ending)
+		qe_loop_turn(loop, QE_TIME_NEVER);
+	qe_rpc_server_finish(server);
+	while (qe_rpc_server_is_busy(server))
 		qe_loop_turn(loop, QE_TIME_NEVER);
 }
 
