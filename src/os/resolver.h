@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * Names to addresses, in a thread of its own: getaddrinfo blocks. It starts before privileges are
- * dropped and ends with the process's will, not with the name server's: a lookup under way when the
- * resolver is freed is left to itself.
+ * Names to addresses, in a thread of its own: getaddrinfo blocks. It ends by the process's will,
+ * not by the name server's: a lookup under way when the resolver is freed is left to itself.
  */
 #pragma once
 

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "os/thread.h"
 
 struct qe_thread {
 	pthread_t id;
+	char name[16];
 	void (*run)(void *ctx);
 	void *ctx;
 };
 
+/* A thread names itself: to name another one takes a file in /proc, which the sandbox does not
+ * allow, and the other one may have ended. */
 static void *run_joinable(void *argument)
 {
 	const struct qe_thread *thread = argument;
 
+	pthread_setname_np(pthread_self(), thread->name);
 	thread->run(thread->ctx);
 	return nullptr;
 }
@@ -24,23 +29,26 @@ static void *run_detached(void *argument)
 	const struct qe_thread thread = *(struct qe_thread *)argument;
 
 	free(argument);
+	pthread_setname_np(pthread_self(), thread.name);
 	thread.run(thread.ctx);
 	return nullptr;
 }
 
-static struct qe_thread *new_thread(void (*run)(void *ctx), void *ctx)
+static struct qe_thread *new_thread(const char *name, void (*run)(void *ctx), void *ctx)
 {
 	struct qe_thread *thread = calloc(1, sizeof(*thread));
 
-	if (thread)
-		*thread = (struct qe_thread){.run = run, .ctx = ctx};
+	if (!thread)
+		return nullptr;
+	*thread = (struct qe_thread){.run = run, .ctx = ctx};
+	snprintf(thread->name, sizeof(thread->name), "%s", name);
 	return thread;
 }
 
 enum qe_error qe_thread_new(
 	struct qe_thread **ret_thread, const char *name, void (*run)(void *ctx), void *ctx)
 {
-	struct qe_thread *thread = new_thread(run, ctx);
+	struct qe_thread *thread = new_thread(name, run, ctx);
 	int result;
 
 	if (!thread)
@@ -50,7 +58,6 @@ enum qe_error qe_thread_new(
 		free(thread);
 		return -result;
 	}
-	pthread_setname_np(thread->id, name);
 	*ret_thread = thread;
 	return QE_OK;
 }
@@ -65,7 +72,7 @@ struct qe_thread *qe_thread_join(struct qe_thread *thread)
 
 enum qe_error qe_thread_detached(const char *name, void (*run)(void *ctx), void *ctx)
 {
-	struct qe_thread *thread = new_thread(run, ctx);
+	struct qe_thread *thread = new_thread(name, run, ctx);
 	pthread_t id;
 	int result;
 
@@ -76,7 +83,6 @@ enum qe_error qe_thread_detached(const char *name, void (*run)(void *ctx), void 
 		free(thread);
 		return -result;
 	}
-	pthread_setname_np(id, name);
 	pthread_detach(id);
 	return QE_OK;
 }
