@@ -7,13 +7,14 @@
  * either itself. `start` becomes the daemon; the others that concern a running node ask its daemon
  * over the control socket and show the answer, as a text for people or, with --json, as it came.
  *
- * Invariants: only this folder prints. Answers go to standard output, errors to standard error
- * (with
- * --json to standard output, as JSON). The exit code is one of enum qe_exit.
+ * Invariants: only this folder prints, and the daemon's log. Answers go to standard output, errors
+ * to standard error (with --json to standard output, as JSON). The exit code is one of enum
+ * qe_exit.
  */
 #include <string.h>
 
 #include "cli/output.h"
+#include "os/process.h"
 
 static const struct qe_command commands[] = {
 	{
@@ -201,7 +202,10 @@ static enum qe_exit dispatch(char *const *arguments)
 
 int main([[maybe_unused]] int argc, char **argv)
 {
-	enum qe_exit code = dispatch(argv + (argv[0] ? 1 : 0));
+	enum qe_exit code;
+
+	qe_process_fill_streams();
+	code = dispatch(argv + (argv[0] ? 1 : 0));
 
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "quicether: the output could not be written\n");

@@ -26,6 +26,7 @@
 #include "daemon/events.h"
 #include "daemon/host.h"
 #include "daemon/methods.h"
+#include "daemon/network.h"
 #include "net/addr.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -33,8 +34,6 @@
 #include "os/signals.h"
 
 constexpr char socket_group[] = "quicether";
-/* Changes of the host's network come in swarms: wait for the end of each. */
-constexpr qe_time network_settles = QE_SECOND / 2;
 /* How long the last answers may take to leave. */
 constexpr qe_time goodbye = QE_SECOND;
 
@@ -50,15 +49,13 @@ struct daemon {
 
 	struct qe_loop *loop;
 	struct qe_watch signals;
+	struct qe_event_log *event_log;
 	struct qe_node *node;
 	struct qe_netlink *netlink;
-	uint64_t fingerprint; /* of the host's network, when the worker was last told */
 	struct qe_udp *udp;
 	struct qe_unix_listener *listener;
 	struct qe_tun *tun;
-	struct qe_netlink_monitor *monitor;
-	struct qe_watch network;
-	struct qe_alarm network_alarm;
+	struct qe_network *network;
 	struct qe_worker *worker;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
@@ -114,20 +111,31 @@ static void stop(void *ctx)
 static void signal_came(struct qe_watch *watch, unsigned)
 {
 	struct daemon *daemon = QE_CONTAINER_OF(watch, struct daemon, signals);
-	const char *name = qe_signals_read(watch->fd);
+	const char *name;
 
-	if (!name)
-		return;
-	qe_log(&daemon->log, QE_LOG_INFO, "signal", nullptr, "SIG%s: stopping", name);
-	stop(daemon);
+	/* All that have come so far are one: what comes later, while it stops, ends it at once. */
+	while ((name = qe_signals_read(watch->fd))) {
+		qe_log(&daemon->log, QE_LOG_INFO, "signal", nullptr, "SIG%s: stopping", name);
+		stop(daemon);
+	}
 }
 
 static enum qe_error start_loop(struct daemon *daemon)
 {
+	enum qe_error error = qe_loop_new(&daemon->loop);
+
 	daemon->signals.ready = signal_came;
-	QE_TRY(qe_loop_new(&daemon->loop));
-	QE_TRY(qe_signals_take(&daemon->signals.fd));
-	return qe_loop_add(daemon->loop, &daemon->signals, QE_READABLE);
+	if (error == QE_OK)
+		error = qe_signals_take(&daemon->signals.fd);
+	if (error == QE_OK)
+		error = qe_loop_add(daemon->loop, &daemon->signals, QE_READABLE);
+	if (error == QE_OK)
+		error = qe_event_log_new(
+			&daemon->event_log, &daemon->log, daemon->config, daemon->loop);
+	if (error != QE_OK)
+		return fail(daemon, error, "the event loop cannot be started: %s",
+			qe_error_text(error));
+	return QE_OK;
 }
 
 static void release_signals(struct daemon *daemon)
@@ -139,6 +147,7 @@ static void release_signals(struct daemon *daemon)
 
 static void stop_loop(struct daemon *daemon)
 {
+	daemon->event_log = qe_event_log_free(daemon->event_log);
 	release_signals(daemon);
 	daemon->loop = qe_loop_free(daemon->loop);
 }
@@ -254,6 +263,8 @@ static enum qe_error start_listener(struct daemon *daemon)
 {
 	static const struct advice advice[] = {
 		{-EADDRINUSE, "a daemon is running there already: \"quicether stop\" ends it"},
+		{-EBUSY, "another daemon is being started there: wait for it, then stop it with "
+			 "\"quicether stop\""},
 		{-EEXIST, "what is there is no socket: remove it, or choose another path"},
 		{-EACCES, "no permission: run as root"},
 		{-EPERM, "no permission: run as root"},
@@ -304,6 +315,17 @@ static void stop_tun(struct daemon *daemon)
 	daemon->tun = qe_tun_free(daemon->tun);
 }
 
+static void warn_of_forwarding(struct daemon *daemon)
+{
+	char why_text[256] = "", where[256];
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+
+	if (qe_host_forwards(daemon->config, &why))
+		return;
+	qe_config_where(daemon->config, "network.advertise_subnets", where, sizeof(where));
+	qe_log(&daemon->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s: %s", where, why_text);
+}
+
 static enum qe_error start_addresses(struct daemon *daemon)
 {
 	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
@@ -318,68 +340,40 @@ static enum qe_error start_addresses(struct daemon *daemon)
 	if (!has_overlay)
 		qe_log(&daemon->log, QE_LOG_WARN, "no_ipv6", nullptr,
 			"this host has no IPv6: overlay addresses cannot be reached from it");
+	warn_of_forwarding(daemon);
 	return QE_OK;
 }
 
-/* ---- the host's network changes ---- */
-
-static void network_settled(struct qe_alarm *alarm, qe_time now)
+static enum qe_error start_network(struct daemon *daemon)
 {
-	struct daemon *daemon = QE_CONTAINER_OF(alarm, struct daemon, network_alarm);
-	uint64_t fingerprint;
+	enum qe_error error = qe_network_new(
+		&daemon->network, daemon->config, &daemon->log, daemon->loop, daemon->netlink);
 
-	if (qe_host_fingerprint(daemon->netlink, daemon->config, &fingerprint) != QE_OK ||
-		fingerprint == daemon->fingerprint)
-		return;
-	qe_log(&daemon->log, QE_LOG_INFO, "network_changed", nullptr,
-		"addresses or routes of this host have changed");
-	if (qe_worker_network_changed(daemon->worker) == QE_OK)
-		daemon->fingerprint = fingerprint;
-	else
-		(void)!qe_loop_set_alarm(daemon->loop, alarm, now + network_settles);
-}
-
-static void network_changed(struct qe_watch *watch, unsigned)
-{
-	struct daemon *daemon = QE_CONTAINER_OF(watch, struct daemon, network);
-
-	if (qe_netlink_monitor_drain(daemon->monitor))
-		(void)!qe_loop_set_alarm(
-			daemon->loop, &daemon->network_alarm, qe_clock_now() + network_settles);
-}
-
-static enum qe_error start_monitor(struct daemon *daemon)
-{
-	enum qe_error error = qe_netlink_monitor_new(&daemon->monitor);
-
-	if (error == QE_OK)
-		error = qe_host_fingerprint(daemon->netlink, daemon->config, &daemon->fingerprint);
-	if (error == QE_OK) {
-		daemon->network_alarm.ring = network_settled;
-		daemon->network = (struct qe_watch){
-			qe_netlink_monitor_fd(daemon->monitor), network_changed};
-		error = qe_loop_add(daemon->loop, &daemon->network, QE_READABLE);
-	}
 	if (error != QE_OK)
 		return fail(daemon, error, "the host's network cannot be watched: %s",
 			qe_error_text(error));
 	return QE_OK;
 }
 
-static void stop_monitor(struct daemon *daemon)
+static void stop_network(struct daemon *daemon)
 {
-	daemon->monitor = qe_netlink_monitor_free(daemon->monitor);
+	daemon->network = qe_network_free(daemon->network);
 }
 
 /* ---- privileges ---- */
 
 static enum qe_error start_sandbox(struct daemon *daemon)
 {
-	enum qe_error error = qe_sandbox_enter();
+	bool confined = false;
+	enum qe_error error = qe_sandbox_enter(
+		qe_unix_listener_directory(daemon->listener), &confined);
 
 	if (error != QE_OK)
 		return fail(
 			daemon, error, "privileges cannot be dropped: %s", qe_error_text(error));
+	if (!confined)
+		qe_log(&daemon->log, QE_LOG_DEBUG, "no_landlock", nullptr,
+			"this kernel has no Landlock: files are not out of reach");
 	return QE_OK;
 }
 
@@ -400,6 +394,7 @@ static enum qe_error start_worker(struct daemon *daemon)
 	if (error != QE_OK)
 		return fail(
 			daemon, error, "the worker cannot be started: %s", qe_error_text(error));
+	qe_network_set_worker(daemon->network, daemon->worker);
 	return QE_OK;
 }
 
@@ -452,12 +447,14 @@ static enum qe_error start_rpc(struct daemon *daemon)
 	return QE_OK;
 }
 
-/* The worker is stopped first, so that every question has its answer; then the answers get a moment
- * to leave. */
+/* No question is taken any more; the worker is stopped, so that each one under way has its answer;
+ * then the answers get a moment to leave. */
 static void stop_rpc(struct daemon *daemon)
 {
 	qe_time end = qe_clock_now() + goodbye;
 
+	if (daemon->server)
+		qe_rpc_server_finish(daemon->server);
 	qe_worker_stop(daemon->worker);
 	daemon->service = qe_service_free(daemon->service);
 	while (daemon->server && qe_rpc_server_is_busy(daemon->server) && qe_clock_now() < end)
@@ -475,20 +472,22 @@ static enum qe_error start_work(struct daemon *daemon)
 	qe_node_id_format(id, qe_node_get_id(daemon->node));
 	qe_endpoint_format(at, &listen);
 	qe_log(&daemon->log, QE_LOG_INFO, "ready", nullptr,
-		"%s (%s) listens on UDP %s; interface %s, MTU %u; %zu peers; %s",
+		"%s (%s) listens on UDP %s; interface %s, MTU %u; %zu %s; %s",
 		daemon->config->node.name, id, at, daemon->config->network.tun_name,
 		daemon->config->network.mtu, daemon->config->n_peers,
+		daemon->config->n_peers == 1 ? "peer" : "peers",
 		qe_node_crypto_provider(daemon->node));
 	if (daemon->background) {
 		qe_log_detach(&daemon->log);
 		qe_process_ready(daemon->ready);
 	}
+	qe_process_notify_manager();
 	return QE_OK;
 }
 
 static void take_event(struct daemon *daemon, const struct qe_event *event)
 {
-	qe_log_event(&daemon->log, daemon->config, event);
+	qe_event_log_add(daemon->event_log, event);
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
 		qe_endpoints_peer_up(daemon->endpoints, event->peer);
@@ -535,7 +534,7 @@ static const struct stage {
 	{start_udp, stop_udp},
 	{start_tun, stop_tun},
 	{start_addresses, nullptr},
-	{start_monitor, stop_monitor},
+	{start_network, stop_network},
 	{start_sandbox, nullptr},
 	{start_worker, stop_worker},
 	{start_names, stop_names},

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/list.h"
 #include "crypto/node_id.h"
 #include "daemon/events.h"
 #include "net/addr.h"
@@ -21,6 +24,27 @@ static const struct {
 	[QE_EVENT_STRANGER] = {QE_LOG_WARN, "stranger", "refused a key of no known peer"},
 };
 
+/* Those that a peer can cause as often as it likes, and that are logged by default. What strangers
+ * cause is reported once a second (include/quicether.h). */
+static const enum qe_event_type limited[] = {
+	QE_EVENT_PEER_UP, QE_EVENT_PEER_DOWN, QE_EVENT_PEER_MOVED};
+constexpr size_t n_limited = sizeof(limited) / sizeof(limited[0]);
+
+/* A token bucket, told by when it will be full again. */
+struct bucket {
+	qe_time full_at;
+	uint32_t left_out;
+};
+
+struct qe_event_log {
+	const struct qe_log *log;
+	const struct qe_config *config;
+	struct qe_loop *loop;
+	struct qe_alarm alarm; /* to tell what was left out; set while anything was */
+	bool is_alarm_set;
+	struct bucket (*buckets)[n_limited]; /* of each peer */
+};
+
 static_assert(QE_NAME_MAX + 1 >= QE_NODE_ID_TEXT_SIZE);
 
 void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer *peer)
@@ -31,14 +55,14 @@ void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer 
 		qe_node_id_format(to, &peer->id);
 }
 
-void qe_log_event(
+/* ---- one event ---- */
+
+static void write_event(
 	const struct qe_log *log, const struct qe_config *config, const struct qe_event *event)
 {
 	char label[QE_NAME_MAX + 1], remote[QE_ENDPOINT_TEXT_SIZE] = "";
 	bool has_remote = event->path.remote.addr.family != QE_FAMILY_NONE;
 
-	if (words[event->type].level > log->level)
-		return;
 	if (event->peer < config->n_peers)
 		qe_peer_label(label, &config->peers[event->peer]);
 	else
@@ -49,4 +73,108 @@ void qe_log_event(
 		label, words[event->type].text, event->rotation ? " (fresh keys)" : "",
 		has_remote ? ", " : "", remote, event->reason ? ": " : "",
 		event->reason ? event->reason : "");
+}
+
+/* ---- not too many ---- */
+
+static struct bucket *find_bucket(
+	const struct qe_event_log *event_log, const struct qe_event *event)
+{
+	for (size_t i = 0; i < n_limited && event->peer < event_log->config->n_peers; i++) {
+		if (limited[i] == event->type)
+			return &event_log->buckets[event->peer][i];
+	}
+	return nullptr;
+}
+
+static bool take_token(struct bucket *bucket, qe_time now)
+{
+	qe_time full_at = bucket->full_at > now ? bucket->full_at : now;
+
+	if (full_at - now > (QE_EVENT_LOG_BURST - 1) * QE_EVENT_LOG_INTERVAL)
+		return false;
+	bucket->full_at = full_at + QE_EVENT_LOG_INTERVAL;
+	return true;
+}
+
+static void leave_out(struct qe_event_log *event_log, struct bucket *bucket, qe_time now)
+{
+	bucket->left_out++;
+	if (event_log->is_alarm_set)
+		return;
+	event_log->is_alarm_set = qe_loop_set_alarm(event_log->loop, &event_log->alarm,
+					  now + QE_EVENT_LOG_INTERVAL) == QE_OK;
+}
+
+void qe_event_log_add(struct qe_event_log *event_log, const struct qe_event *event)
+{
+	struct bucket *bucket = find_bucket(event_log, event);
+
+	if (words[event->type].level > event_log->log->level)
+		return;
+	if (bucket && !take_token(bucket, event->time))
+		leave_out(event_log, bucket, event->time);
+	else
+		write_event(event_log->log, event_log->config, event);
+}
+
+static void write_left_out(struct qe_event_log *event_log, size_t peer, size_t kind)
+{
+	struct bucket *bucket = &event_log->buckets[peer][kind];
+	enum qe_event_type type = limited[kind];
+	char label[QE_NAME_MAX + 1];
+
+	if (bucket->left_out == 0)
+		return;
+	qe_peer_label(label, &event_log->config->peers[peer]);
+	qe_log(event_log->log, words[type].level, "left_out", label, "%s: %s: %u more %s left out",
+		label, words[type].text, bucket->left_out,
+		bucket->left_out == 1 ? "line was" : "lines were");
+	bucket->left_out = 0;
+}
+
+static void write_all_left_out(struct qe_event_log *event_log)
+{
+	for (size_t i = 0; i < event_log->config->n_peers; i++) {
+		for (size_t j = 0; j < n_limited; j++)
+			write_left_out(event_log, i, j);
+	}
+}
+
+static void alarm_rings(struct qe_alarm *alarm, qe_time)
+{
+	struct qe_event_log *event_log = QE_CONTAINER_OF(alarm, struct qe_event_log, alarm);
+
+	event_log->is_alarm_set = false;
+	write_all_left_out(event_log);
+}
+
+/* ---- life ---- */
+
+enum qe_error qe_event_log_new(struct qe_event_log **ret_event_log, const struct qe_log *log,
+	const struct qe_config *config, struct qe_loop *loop)
+{
+	struct qe_event_log *event_log = malloc(sizeof(*event_log));
+
+	if (!event_log)
+		return -ENOMEM;
+	*event_log = (struct qe_event_log){log, config, loop, .alarm.ring = alarm_rings};
+	event_log->buckets = calloc(config->n_peers + 1, sizeof(*event_log->buckets));
+	if (!event_log->buckets) {
+		free(event_log);
+		return -ENOMEM;
+	}
+	*ret_event_log = event_log;
+	return QE_OK;
+}
+
+struct qe_event_log *qe_event_log_free(struct qe_event_log *event_log)
+{
+	if (!event_log)
+		return nullptr;
+	write_all_left_out(event_log);
+	(void)!qe_loop_set_alarm(event_log->loop, &event_log->alarm, QE_TIME_NEVER);
+	free(event_log->buckets);
+	free(event_log);
+	return nullptr;
 }

@@ -4,9 +4,22 @@
 
 #include "daemon/log.h"
 #include "daemon/worker.h"
+#include "os/loop.h"
 
-void qe_log_event(
-	const struct qe_log *log, const struct qe_config *config, const struct qe_event *event);
+/* How many lines of one kind about one peer are written at once; then one more for each interval.
+ */
+constexpr unsigned QE_EVENT_LOG_BURST = 8;
+constexpr qe_time QE_EVENT_LOG_INTERVAL = 30 * QE_SECOND;
+
+/* The log of events. A peer that comes and goes all the time does not fill the disk: what is too
+ * much is counted, and the counts are written after an interval, and at the end. */
+struct qe_event_log;
+
+/* Nothing is owned. */
+enum qe_error qe_event_log_new(struct qe_event_log **ret_event_log, const struct qe_log *log,
+	const struct qe_config *config, struct qe_loop *loop);
+struct qe_event_log *qe_event_log_free(struct qe_event_log *event_log); /* NULL-safe */
+void qe_event_log_add(struct qe_event_log *event_log, const struct qe_event *event);
 
 /* A configured peer's name, or its NodeId where it has none. */
 void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer *peer);

@@ -200,6 +200,41 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config 
 	return add_routes(netlink, index, config, why);
 }
 
+/* ---- forwarding ---- */
+
+static bool has_subnet(const struct qe_config *config, enum qe_family family)
+{
+	const struct qe_config_list *subnets = &config->network.advertise_subnets;
+
+	for (size_t i = 0; i < subnets->n; i++) {
+		if (subnets->prefixes[i].addr.family == family)
+			return true;
+	}
+	return false;
+}
+
+bool qe_host_forwards(const struct qe_config *config, struct qe_text *why)
+{
+	static const struct {
+		enum qe_family family;
+		const char *name, *sysctl;
+	} families[] = {
+		{QE_FAMILY_IPV4, "IPv4", "net.ipv4.ip_forward"},
+		{QE_FAMILY_IPV6, "IPv6", "net.ipv6.conf.all.forwarding"},
+	};
+	bool all = true;
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		if (!has_subnet(config, families[i].family) ||
+			qe_netlink_forwards(families[i].family))
+			continue;
+		qe_text_addf(why, "%sthis host does not forward %s: \"sysctl -w %s=1\" makes it",
+			all ? "" : "; ", families[i].name, families[i].sysctl);
+		all = false;
+	}
+	return all;
+}
+
 /* ---- changes ---- */
 
 struct fingerprint {

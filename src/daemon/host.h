@@ -22,6 +22,10 @@ enum qe_error qe_host_check(
 enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config *config,
 	const struct qe_addr *overlay, bool *ret_overlay, struct qe_text *why);
 
+/* Whether the host forwards packets of the families that advertise_subnets has; if not, *why says
+ * which it does not, and what to set. */
+bool qe_host_forwards(const struct qe_config *config, struct qe_text *why);
+
 /* A number that changes when the ways to other hosts do: addresses and routes, but those of the
  * TUN interface, and link-local ones, which come and go with every container. */
 enum qe_error qe_host_fingerprint(

@@ -6,6 +6,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "daemon/log.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -14,12 +15,13 @@ constexpr size_t message_size = 1024;
 
 struct qe_log qe_log_init(enum qe_log_level level)
 {
+	tzset(); /* reads a file, which the sandbox may not allow later */
 	return (struct qe_log){level, qe_process_has_terminal() ? QE_LOG_HUMAN : QE_LOG_JSON};
 }
 
 void qe_log_detach(struct qe_log *log)
 {
-	if (qe_process_detach_streams())
+	if (qe_process_detach())
 		return;
 	openlog("quicether", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	log->form = QE_LOG_SYSTEM;
@@ -62,14 +64,16 @@ void qe_log(const struct qe_log *log, enum qe_log_level level, const char *event
 	const char *format, ...)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-	char message[message_size];
+	char raw[message_size], message[message_size];
+	struct qe_text text = qe_text_init(message, sizeof(message));
 	va_list arguments;
 
 	if (level > log->level)
 		return;
 	va_start(arguments, format);
-	vsnprintf(message, sizeof(message), format, arguments);
+	vsnprintf(raw, sizeof(raw), format, arguments);
 	va_end(arguments);
+	qe_text_add_printable(&text, raw);
 	switch (log->form) {
 	case QE_LOG_HUMAN:
 		write_human(level, qe_clock_wall_ms(), message);

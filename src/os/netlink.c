@@ -319,6 +319,20 @@ enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit,
 	return QE_OK;
 }
 
+bool qe_netlink_forwards(enum qe_family family)
+{
+	const char *path = family == QE_FAMILY_IPV4 ? "/proc/sys/net/ipv4/ip_forward"
+						    : "/proc/sys/net/ipv6/conf/all/forwarding";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char value = '1';
+
+	if (fd < 0)
+		return true;
+	(void)!read(fd, &value, 1);
+	close(fd);
+	return value != '0';
+}
+
 /* ---- what changes ---- */
 
 static enum qe_error open_monitor(struct nl_sock **ret_socket)

@@ -40,6 +40,9 @@ struct qe_host_entry {
 typedef void qe_host_visit(void *ctx, const struct qe_host_entry *entry);
 enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit, void *ctx);
 
+/* Whether the host passes on packets of others; true where that cannot be found out. */
+bool qe_netlink_forwards(enum qe_family family);
+
 /* A descriptor that becomes readable when addresses, links or routes of the host change. */
 struct qe_netlink_monitor;
 enum qe_error qe_netlink_monitor_new(struct qe_netlink_monitor **ret_monitor);

@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "os/process.h"
+
+/* A descriptor that can neither be read nor written, as a closed one; it is always to be had. */
+void qe_process_fill_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/", O_PATH | O_DIRECTORY);
+	}
+}
 
 bool qe_process_has_terminal(void)
 {
@@ -61,12 +74,30 @@ void qe_process_ready(int ready)
 	close(ready);
 }
 
-bool qe_process_detach_streams(void)
+void qe_process_notify_manager(void)
+{
+	static const char state[] = "READY=1";
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (!path || path[0] != '/' || strlen(path) >= sizeof(to.sun_path))
+		return;
+	strcpy(to.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)!sendto(fd, state, strlen(state), 0, (struct sockaddr *)&to, sizeof(to));
+	close(fd);
+}
+
+bool qe_process_detach(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct stat status;
 	bool is_file = fstat(STDERR_FILENO, &status) == 0 && S_ISREG(status.st_mode);
 
+	(void)!chdir("/");
 	if (null < 0)
 		return is_file;
 	dup2(null, STDIN_FILENO);

@@ -4,6 +4,10 @@
 
 #include "base/error.h"
 
+/* To be called first: where a standard stream was given closed, the next file to be opened would
+ * take its place, and get what is meant for the stream. */
+void qe_process_fill_streams(void);
+
 bool qe_process_has_terminal(void); /* whether standard error is one */
 
 /* Forks. In the child, which is the leader of a session of its own: *ret_is_child is set, and what
@@ -12,6 +16,10 @@ bool qe_process_has_terminal(void); /* whether standard error is one */
 enum qe_error qe_process_background(bool *ret_is_child, int *ret_ready, int *ret_exit_code);
 void qe_process_ready(int ready);
 
-/* Standard input, output and error lead nowhere from now on; but an error stream that is a file
- * stays, and then the result is true. */
-bool qe_process_detach_streams(void);
+/* Tells the service manager that started this process, if one waits to be told (sd_notify(3)), that
+ * it is up. */
+void qe_process_notify_manager(void);
+
+/* Leaves the current folder, and standard input, output and error lead nowhere from now on; but an
+ * error stream that is a file stays, and then the result is true. */
+bool qe_process_detach(void);

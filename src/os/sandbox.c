@@ -2,15 +2,49 @@
 /*
  * A daemon that parses packets from the Internet keeps no power that it needed only to start. What
  * it holds open stays open: TUN device, UDP socket, control socket, netlink monitor. What stays
- * possible is to use these, to resolve names, and to unlink the control socket, whose directory
- * belongs to the user that the daemon runs as.
+ * possible is to use these, to resolve names, and to unlink the control socket.
  */
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "os/sandbox.h"
+
+/* Since Linux 6.10 and 6.12; older headers lack them. */
+#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
+#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
+#endif
+#ifndef LANDLOCK_SCOPE_SIGNAL
+#define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
+#define LANDLOCK_SCOPE_SIGNAL (1ULL << 1)
+#endif
+
+/* As struct landlock_ruleset_attr of the newest headers. */
+struct ruleset {
+	uint64_t files, net, scopes;
+};
+
+/* Folders, for files in them are replaced by new ones: resolv.conf, which may be a link into /run,
+ * at each change of network; the resolver's modules by updates. The streams of a daemon that goes
+ * to the background lead to /dev/null. */
+static const struct {
+	const char *path;
+	uint64_t rights;
+} usable[] = {
+	{"/etc", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/run", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/lib", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/usr/lib", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/usr/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
+};
 
 /* From here on: no core file and no debugger of the same user gets at the keys in memory. */
 static enum qe_error hide_memory(void)
@@ -26,10 +60,16 @@ static enum qe_error hide_memory(void)
  * of another user opened, no module loaded. */
 static enum qe_error drop_capabilities(void)
 {
+	capng_select_t all = CAPNG_SELECT_ALL;
+
 	if (capng_get_caps_process() < 0)
 		return -EPERM;
+	/* To bound what a program that is started can get takes CAP_SETPCAP, which containers may
+	 * lack; the next stage does the same. */
+	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		all = CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT;
 	capng_clear(CAPNG_SELECT_ALL);
-	return capng_apply(CAPNG_SELECT_ALL) == 0 ? QE_OK : -EPERM;
+	return capng_apply(all) == 0 ? QE_OK : -EPERM;
 }
 
 /* From here on: no program that is started, be it set-user-ID, gets any of it back. */
@@ -38,9 +78,73 @@ static enum qe_error refuse_new_privileges(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? qe_error_errno() : QE_OK;
 }
 
-enum qe_error qe_sandbox_enter(void)
+/* All that a version of Landlock can forbid. */
+static struct ruleset everything(long version)
+{
+	struct ruleset all = {.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
+
+	if (version >= 2)
+		all.files |= LANDLOCK_ACCESS_FS_REFER;
+	if (version >= 3)
+		all.files |= LANDLOCK_ACCESS_FS_TRUNCATE;
+	if (version >= 5)
+		all.files |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+	if (version >= 6)
+		all.scopes = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
+	return all;
+}
+
+static bool allow(int ruleset, int fd, uint64_t rights)
+{
+	const struct landlock_path_beneath_attr rule = {rights, fd};
+
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
+/* Not every host has all of them. */
+static bool allow_usable(int ruleset)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < sizeof(usable) / sizeof(usable[0]) && ok; i++) {
+		int fd = open(usable[i].path, O_PATH | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		ok = allow(ruleset, fd, usable[i].rights);
+		close(fd);
+	}
+	return ok;
+}
+
+/* From here on: no file opened for writing, made, renamed or run; none read but what resolving
+ * names takes; none removed but in that folder; no process outside signalled. False where the
+ * kernel cannot (before Linux 5.13, or without Landlock) or may not (in some containers). */
+static bool confine_files(int removable_in)
+{
+	long version = syscall(
+		SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct ruleset all = everything(version);
+	int ruleset;
+	bool ok;
+
+	if (version < 1)
+		return false;
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+	if (ruleset < 0)
+		return false;
+	ok = allow_usable(ruleset) &&
+	     allow(ruleset, removable_in, LANDLOCK_ACCESS_FS_REMOVE_FILE) &&
+	     syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+	close(ruleset);
+	return ok;
+}
+
+enum qe_error qe_sandbox_enter(int removable_in, bool *ret_confined)
 {
 	QE_TRY(hide_memory());
 	QE_TRY(drop_capabilities());
-	return refuse_new_privileges();
+	QE_TRY(refuse_new_privileges());
+	*ret_confined = confine_files(removable_in);
+	return QE_OK;
 }

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,8 +19,9 @@ constexpr int backlog = 16;
 constexpr size_t groups_max = 65536; /* NGROUPS_MAX */
 
 struct qe_unix_listener {
-	int fd;
+	int fd, directory;
 	struct sockaddr_un address;
+	char name[sizeof((struct sockaddr_un){}.sun_path)]; /* of the file, in the directory */
 	gid_t group;
 	bool bound;
 	dev_t device; /* of the socket's file, once bound */
@@ -51,17 +53,26 @@ static enum qe_error try_connect(int *ret_fd, const struct sockaddr_un *address)
 	return QE_OK;
 }
 
-/* Only the last directory is made: a path that is wrong further up is a mistake to be told. */
-static enum qe_error make_directory(const char *path, gid_t group)
+/* Only the last directory is made: a path that is wrong further up is a mistake to be told. Whoever
+ * may use the socket comes through it whatever the umask is; nobody else can open and so lock it.
+ */
+static enum qe_error open_directory(struct qe_unix_listener *listener)
 {
-	char copy[sizeof((struct sockaddr_un){}.sun_path)];
-	const char *directory;
+	char copy[sizeof(listener->address.sun_path)];
+	const char *path;
+	bool made;
 
-	strcpy(copy, path);
-	directory = dirname(copy);
-	if (mkdir(directory, 0750) < 0)
-		return errno == EEXIST ? QE_OK : qe_error_errno();
-	return chown(directory, (uid_t)-1, group) < 0 ? qe_error_errno() : QE_OK;
+	strcpy(copy, listener->address.sun_path);
+	strcpy(listener->name, basename(copy));
+	strcpy(copy, listener->address.sun_path);
+	path = dirname(copy);
+	made = mkdir(path, 0700) == 0;
+	if (!made && errno != EEXIST)
+		return qe_error_errno();
+	listener->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (listener->directory < 0 || (made && fchmod(listener->directory, 0711) < 0))
+		return qe_error_errno();
+	return QE_OK;
 }
 
 /* A socket that refuses belongs to nobody any more. One that answers, or is too busy to, lives. */
@@ -97,13 +108,30 @@ static enum qe_error bind_path(struct qe_unix_listener *listener)
 		bind(listener->fd, (struct sockaddr *)&listener->address,
 			sizeof(listener->address)) < 0)
 		return qe_error_errno();
-	listener->bound = true;
-	if (lstat(path, &status) < 0 || chown(path, (uid_t)-1, listener->group) < 0 ||
-		chmod(path, 0660) < 0 || listen(listener->fd, backlog) < 0)
+	if (lstat(path, &status) < 0)
 		return qe_error_errno();
+	listener->bound = true;
 	listener->device = status.st_dev;
 	listener->inode = status.st_ino;
+	if (chown(path, (uid_t)-1, listener->group) < 0 || chmod(path, 0660) < 0 ||
+		listen(listener->fd, backlog) < 0)
+		return qe_error_errno();
 	return QE_OK;
+}
+
+/* A socket that is bound but does not listen yet looks as if it were left behind: so two daemons do
+ * not start there at once. */
+static enum qe_error take_path(struct qe_unix_listener *listener)
+{
+	enum qe_error error;
+
+	if (flock(listener->directory, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : qe_error_errno();
+	error = clear_path(&listener->address);
+	if (error == QE_OK)
+		error = bind_path(listener);
+	flock(listener->directory, LOCK_UN);
+	return error;
 }
 
 static enum qe_error open_listener(
@@ -113,9 +141,8 @@ static enum qe_error open_listener(
 
 	listener->group = entry ? entry->gr_gid : getegid();
 	QE_TRY(fill_address(&listener->address, path));
-	QE_TRY(make_directory(path, listener->group));
-	QE_TRY(clear_path(&listener->address));
-	return bind_path(listener);
+	QE_TRY(open_directory(listener));
+	return take_path(listener);
 }
 
 enum qe_error qe_unix_listener_new(
@@ -126,7 +153,7 @@ enum qe_error qe_unix_listener_new(
 
 	if (!listener)
 		return -ENOMEM;
-	*listener = (struct qe_unix_listener){.fd = -1};
+	*listener = (struct qe_unix_listener){.fd = -1, .directory = -1};
 	error = open_listener(listener, path, group);
 	if (error != QE_OK) {
 		qe_unix_listener_free(listener);
@@ -142,11 +169,14 @@ struct qe_unix_listener *qe_unix_listener_free(struct qe_unix_listener *listener
 
 	if (!listener)
 		return nullptr;
-	if (listener->bound && lstat(listener->address.sun_path, &status) == 0 &&
+	if (listener->bound &&
+		fstatat(listener->directory, listener->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
 		status.st_dev == listener->device && status.st_ino == listener->inode)
-		unlink(listener->address.sun_path);
+		unlinkat(listener->directory, listener->name, 0);
 	if (listener->fd >= 0)
 		close(listener->fd);
+	if (listener->directory >= 0)
+		close(listener->directory);
 	free(listener);
 	return nullptr;
 }
@@ -154,6 +184,11 @@ struct qe_unix_listener *qe_unix_listener_free(struct qe_unix_listener *listener
 int qe_unix_listener_fd(const struct qe_unix_listener *listener)
 {
 	return listener->fd;
+}
+
+int qe_unix_listener_directory(const struct qe_unix_listener *listener)
+{
+	return listener->directory;
 }
 
 /* The kernel remembers the supplementary groups of who connected. */

@@ -11,15 +11,17 @@
 
 struct qe_unix_listener;
 
-/* Makes the directory (0750) if it is missing, replaces what a crashed daemon has left behind. The
+/* Makes the directory (0711) if it is missing, replaces what a crashed daemon has left behind. The
  * group is the one of that name if the system has it, else the process's own. -EADDRINUSE: a daemon
- * answers there; -EEXIST: what stands there is no socket; -EACCES, -EROFS, -ENOENT;
- * -ENAMETOOLONG: more than 107 bytes. */
+ * answers there; -EBUSY: another one is just about to; -EEXIST: what stands there is no socket;
+ * -EACCES, -EROFS, -ENOENT; -ENAMETOOLONG: more than 107 bytes. */
 enum qe_error qe_unix_listener_new(
 	struct qe_unix_listener **ret_listener, const char *path, const char *group);
 /* Removes the file if it is still ours; NULL-safe. */
 struct qe_unix_listener *qe_unix_listener_free(struct qe_unix_listener *listener);
 int qe_unix_listener_fd(const struct qe_unix_listener *listener);
+/* Open, and where the file is removed from, wherever the process has gone since. */
+int qe_unix_listener_directory(const struct qe_unix_listener *listener);
 /* -EAGAIN: nobody waits. -EACCES: one came who may not; *ret_fd is valid all the same, for a word
  * of refusal. The caller closes it with qe_unix_close. */
 enum qe_error qe_unix_accept(struct qe_unix_listener *listener, int *ret_fd);

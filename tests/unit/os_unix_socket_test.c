@@ -47,7 +47,7 @@ static void test_modes_and_end(void **)
 {
 	struct qe_unix_listener *listener = listen_there();
 
-	assert_int_equal(mode_of(directory), 0750);
+	assert_int_equal(mode_of(directory), 0711);
 	assert_int_equal(mode_of(path), 0660);
 	qe_unix_listener_free(listener);
 	assert_int_equal(access(path, F_OK), -1);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/sandbox.h"
+#include "random.h"
+
+static char folder[] = "/tmp/qe-sandbox-XXXXXX";
+static char run[64], own[96], other[64], beside[96];
+
+static void make(const char *path)
+{
+	int fd = open(path, O_CREAT | O_WRONLY, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static int set_up(void **)
+{
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(run, sizeof(run), "%s/run", folder);
+	snprintf(own, sizeof(own), "%s/socket", run);
+	snprintf(other, sizeof(other), "%s/other", folder);
+	snprintf(beside, sizeof(beside), "%s/new", run);
+	return mkdir(run, 0700);
+}
+
+static int tear_down(void **)
+{
+	unlink(own);
+	unlink(other);
+	rmdir(run);
+	return rmdir(folder);
+}
+
+/* In the child there is no test any more: it says by its exit code what went wrong. */
+#define CHECK(condition) \
+	do { \
+		if (!(condition)) { \
+			fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
+			_exit(1); \
+		} \
+	} while (0)
+
+static bool is_refused(int result)
+{
+	return result < 0 && errno == EACCES;
+}
+
+static void check_files(int log)
+{
+	struct addrinfo *list = nullptr;
+
+	CHECK(is_refused(open(other, O_WRONLY)));
+	CHECK(is_refused(open(other, O_RDONLY)));
+	CHECK(is_refused(truncate(other, 0)));
+	CHECK(is_refused(open("/etc/hosts", O_WRONLY | O_APPEND)));
+	CHECK(is_refused(open(beside, O_CREAT | O_WRONLY, 0600)));
+	CHECK(is_refused(open("/proc/self/maps", O_RDONLY)));
+	CHECK(is_refused(unlink(other)));
+	CHECK(is_refused(execl("/bin/true", "true", nullptr)));
+	CHECK(write(log, "line\n", 5) == 5);
+	CHECK(open("/dev/null", O_RDWR) >= 0);
+	CHECK(getaddrinfo("localhost", "1", nullptr, &list) == 0 && list);
+	CHECK(unlink(own) == 0);
+}
+
+[[noreturn]] static void run_confined(void)
+{
+	int directory = open(run, O_RDONLY | O_DIRECTORY), log = open(other, O_WRONLY);
+	bool confined = false;
+
+	CHECK(log >= 0 && directory >= 0);
+	CHECK(qe_sandbox_enter(directory, &confined) == QE_OK);
+	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0);
+	CHECK(prctl(PR_CAPBSET_READ, CAP_NET_ADMIN, 0, 0, 0) == 0 || geteuid() != 0);
+	if (confined)
+		check_files(log);
+	_exit(confined ? 0 : 77);
+}
+
+static void test_confined(void **)
+{
+	int status;
+	pid_t child;
+
+	make(own);
+	make(other);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		run_confined();
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* a kernel without Landlock */
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_confined)};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
