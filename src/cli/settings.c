@@ -46,8 +46,10 @@ static enum qe_error make_folders(const char *path)
 
 	if (strlen(path) >= sizeof folder)
 		return -ENAMETOOLONG;
-	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		size_t len = (size_t)(slash - path);
+		if (len == 0)
+			continue;
 		memcpy(folder, path, len);
 		folder[len] = '\0';
 		if (mkdir(folder, 0700) != 0 && errno != EEXIST)

@@ -14,21 +14,23 @@ static void show_summary(json_t *status)
 {
 	char uptime[64];
 	struct qe_text text = qe_text_init(uptime, sizeof uptime);
+	uint64_t configured = qe_get_uint(status, "peers.configured");
 
 	qe_add_duration(&text, qe_get_uint(status, "uptime_secs"));
-	printf("%s is %s for %s: %" PRIu64 " of %" PRIu64 " peers connected, post-quantum %s\n\n",
+	printf("%s is %s for %s: %" PRIu64 " of %" PRIu64 " %s connected, post-quantum %s\n\n",
 		qe_get_text(status, "node.name"), qe_get_text(status, "state"), uptime,
-		qe_get_uint(status, "peers.connected"), qe_get_uint(status, "peers.configured"),
-		qe_get_text(status, "crypto.pq"));
+		qe_get_uint(status, "peers.connected"), configured,
+		configured == 1 ? "peer" : "peers", qe_get_text(status, "crypto.pq"));
 }
 
 static void show_traffic(json_t *status, const char *label, const char *packets, const char *bytes)
 {
 	char amount[64];
 	struct qe_text text = qe_text_init(amount, sizeof amount);
+	uint64_t n = qe_get_uint(status, packets);
 
 	qe_add_bytes(&text, qe_get_uint(status, bytes));
-	printf("%-11s%s in %" PRIu64 " packets\n", label, amount, qe_get_uint(status, packets));
+	printf("%-11s%s in %" PRIu64 " %s\n", label, amount, n, n == 1 ? "packet" : "packets");
 }
 
 /* The total, and behind it every reason that there was. */
@@ -48,8 +50,8 @@ static void show_drops(json_t *drops)
 				&text, "%s%s %" JSON_INTEGER_FORMAT, total ? ", " : " (", name, n);
 		total += n;
 	}
-	printf("%-11s%" JSON_INTEGER_FORMAT " packets%s%s\n", "Dropped", total, reasons,
-		total ? ")" : "");
+	printf("%-11s%" JSON_INTEGER_FORMAT " %s%s%s\n", "Dropped", total,
+		total == 1 ? "packet" : "packets", reasons, total ? ")" : "");
 }
 
 static void show_status(json_t *status)
