@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* When another link to a peer is wanted, and where it is dialled. */
+#include "crypto/random.h"
+#include "net/addr.h"
+#include "peer/peer_internal.h"
+
+constexpr qe_time SUSPECT_MOVED = 300 * QE_MILLISECOND; /* after a move of this host */
+constexpr qe_time DIAL_FIRST = 250 * QE_MILLISECOND;
+constexpr qe_time DIAL_SLOW = 30 * QE_SECOND;
+constexpr qe_time DIAL_STEADY_FOR = 300 * QE_SECOND; /* after the last sign of life */
+constexpr size_t DIALS_MAX = 4;                      /* handshakes of ours under way */
+
+size_t peer_count_dials(const struct qe_peer *peer)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < peer->n_links; i++) {
+		const struct qe_link *link = peer->links[i].link;
+
+		n += qe_link_is_dialled(link) && !qe_link_is_established(link);
+	}
+	return n;
+}
+
+/* A quarter up or down. */
+static qe_time jitter(qe_time delay)
+{
+	return delay - delay / 4 + qe_random_u64() % (delay / 2 + 1);
+}
+
+static qe_time dial_pause(const struct qe_peer *peer, qe_time now)
+{
+	if (qe_time_since(peer->last_alive, now) > DIAL_STEADY_FOR)
+		return jitter(DIAL_SLOW);
+	return jitter(peer->attempts < 3 ? DIAL_FIRST << peer->attempts : DIAL_STEADY);
+}
+
+static size_t find_endpoint(const struct qe_peer *peer, const struct qe_endpoint *endpoint)
+{
+	size_t at = 0;
+
+	while (at < peer->n_endpoints && !qe_endpoint_equal(&peer->endpoints[at], endpoint))
+		at++;
+	return at;
+}
+
+/* Where it was last comes first, then what is configured, in turn. */
+static bool next_endpoint(const struct qe_peer *peer, struct qe_endpoint *ret_remote)
+{
+	size_t known = peer->last_remote.addr.family != QE_FAMILY_NONE;
+	size_t first = find_endpoint(peer, &peer->last_remote), at = peer->attempts;
+
+	if (first < peer->n_endpoints) {
+		*ret_remote = peer->endpoints[(first + at) % peer->n_endpoints];
+		return true;
+	}
+	if (peer->n_endpoints + known == 0)
+		return false;
+	at %= peer->n_endpoints + known;
+	*ret_remote = at < known ? peer->last_remote : peer->endpoints[at - known];
+	return true;
+}
+
+bool peer_may_dial(const struct qe_peer *peer)
+{
+	return peer_count_dials(peer) < DIALS_MAX && peer->n_links < QE_PEER_LINKS_MAX &&
+	       (peer->n_endpoints > 0 || peer->last_remote.addr.family != QE_FAMILY_NONE);
+}
+
+void peer_dial(struct qe_peer *peer, qe_time now)
+{
+	struct qe_endpoint remote;
+	struct qe_link *link;
+
+	if (!next_endpoint(peer, &remote))
+		return;
+	peer->next_dial = now + dial_pause(peer, now);
+	peer->attempts++;
+	link = peer->config.ops->dial(peer->config.ops_ctx, peer, &remote);
+	if (link != nullptr)
+		peer->links[peer->n_links++] = (struct peer_link){.link = link};
+}
+
+/* When a link is to be replaced: at its age by the side that dialled it, later by the other, and
+ * never in step with other links that came up together. */
+static qe_time rotate_at(const struct qe_peer *peer, const struct qe_link *link)
+{
+	qe_time rotate = peer->config.rotate;
+	qe_time spread = qe_link_established_at(link) / QE_MICROSECOND % (rotate / 16 + 1);
+	qe_time after = qe_link_is_dialled(link) ? rotate - spread : rotate + rotate / 4 - spread;
+
+	return qe_link_established_at(link) + after;
+}
+
+/* The newest that is to stay. It may not be in use yet, while its path MTU is being looked for. */
+static const struct qe_link *newest_link(const struct qe_peer *peer)
+{
+	const struct qe_link *newest = peer->current;
+
+	for (size_t i = 0; i < peer->n_links; i++) {
+		const struct peer_link *entry = &peer->links[i];
+
+		if (qe_link_is_established(entry->link) && !entry->retired_here &&
+			!entry->retired_there &&
+			(newest == nullptr || qe_link_established_at(entry->link) >
+						      qe_link_established_at(newest)))
+			newest = entry->link;
+	}
+	return newest;
+}
+
+/* From when on another link is wanted because this one does not answer. */
+qe_time peer_suspect_at(const struct qe_peer *peer, const struct qe_link *link)
+{
+	qe_time since = qe_link_unanswered_since(link);
+
+	if (since == QE_TIME_NEVER)
+		return QE_TIME_NEVER;
+	if (peer->moved_at > qe_link_last_input(link))
+		return qe_time_min(
+			since + SUSPECT, qe_time_max(since, peer->moved_at) + SUSPECT_MOVED);
+	return since + SUSPECT;
+}
+
+/* From when on a new link is wanted. */
+qe_time peer_dial_at(const struct qe_peer *peer, qe_time now)
+{
+	const struct qe_link *link = newest_link(peer);
+	qe_time at;
+
+	if (link == nullptr)
+		at = peer->config.keep || peer->wanted_until > now ? now : QE_TIME_NEVER;
+	else if (qe_link_is_narrowed(link, now))
+		at = now;
+	else
+		at = qe_time_min(rotate_at(peer, link), peer_suspect_at(peer, link));
+	return at == QE_TIME_NEVER ? at : qe_time_max(at, peer->next_dial);
+}
