@@ -29,7 +29,6 @@
 #include <string.h>
 
 #include "base/time.h"
-#include "crypto/random.h"
 #include "net/addr.h"
 #include "peer/peer_internal.h"
 
