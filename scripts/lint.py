@@ -92,10 +92,11 @@ def main():
     if args.format:
         sys.exit(said('clang-format-19', '-i', *format_files()))
 
+    checks = {name: check for name, check in CHECKS.items() if args.name in name}
+    if not checks:
+        sys.exit(f'dev: no check has {args.name} in its name; there are {", ".join(CHECKS)}')
     failed = 0
-    for name, check in CHECKS.items():
-        if args.name not in name:
-            continue
+    for name, check in checks.items():
         start = time.monotonic()
         wrong = check()
         print(f'{"FAILED" if wrong else "ok"} {name} ({time.monotonic() - start:.1f} s)', flush=True)
