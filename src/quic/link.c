@@ -424,7 +424,7 @@ void qe_link_get_status(const struct qe_link *link, struct qe_link_status *ret_s
 
 	ngtcp2_conn_get_conn_info(link->conn, &info);
 	*ret_status = (struct qe_link_status){
-		.path = link->path,
+		.path = {.local = link->local_seen, .remote = link->path.remote},
 		.dialled = link->dialled,
 		.cipher = qe_suite_name(link->suite),
 		.key_exchange = link->key_exchange,

@@ -49,8 +49,9 @@ struct qe_link {
 	bool control_broken; /* the peer broke the rules of the control stream */
 	struct qe_node_id peer; /* dialled: the expected one */
 	struct qe_path path;
-	ngtcp2_path_storage known;   /* the same, as ngtcp2 has it */
-	ngtcp2_path_storage written; /* of the last packet written */
+	struct qe_endpoint local_seen; /* where its packets arrive, also where the system chooses */
+	ngtcp2_path_storage known;     /* the same, as ngtcp2 has it */
+	ngtcp2_path_storage written;   /* of the last packet written */
 
 	enum qe_suite suite;
 	const char *key_exchange;

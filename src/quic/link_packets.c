@@ -54,6 +54,7 @@ enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, ui
 	ngtcp2_pkt_info info = {.ecn = ecn};
 
 	link->now = now;
+	link->local_seen = path->local;
 	int rv = ngtcp2_conn_read_pkt(link->conn, &from, &info, packet.data, packet.len, now);
 
 	return rv == 0 ? QE_OK : failed(link, rv);
