@@ -8,6 +8,7 @@ samples of one subject and measure, with minimum and maximum.
 """
 import argparse
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -82,31 +83,49 @@ def machine():
 # -- the suites --------------------------------------------------------------------------------------------------------
 
 
-def program(name, *arguments):
-    """Builds a program of tests/bench and runs it; yields the samples that it prints."""
+def wanted(args, subject):
+    return not args.subjects or subject in args.subjects
+
+
+@functools.cache
+def built(name):
+    """A program of tests/bench."""
     target = f'tests/bench/{name}'
-    path = build.make_or_exit(build.variant(), target) / target
+    return build.make_or_exit(build.variant(), target) / target
+
+
+def program(name, *arguments):
+    """Runs it; yields the samples that it prints."""
+    path = built(name)
     with subprocess.Popen([str(path), *map(str, arguments)], stdout=subprocess.PIPE, text=True) as running:
         for line in running.stdout:
             suite, subject, measure, unit, value = line.rstrip('\n').split('\t')
             yield suite, subject, measure, unit, float(value)
     if running.returncode:
-        sys.exit(f'dev: {target} exited with {running.returncode}')
+        sys.exit(f'dev: {path.name} exited with {running.returncode}')
 
 
 def micro(args):
     return program('micro', args.rounds or 9)
 
 
+def scale(args):
+    for _ in range(args.rounds or 1):
+        for peers in (1000, 10000):
+            if wanted(args, f'quicether-{peers}-peers'):
+                yield from program('scale', peers)
+
+
 SUITES = {
     'micro': micro,
+    'scale': scale,
 }
 
 
 def run(name, args, results):
     build.say(f'measuring: {name}')
     for suite, subject, measure, unit, value in SUITES[name](args):
-        if not args.subjects or subject in args.subjects:
+        if wanted(args, subject):
             results.add(suite, subject, measure, unit, value)
 
 
