@@ -4,8 +4,9 @@
 
 #include "config/config.h"
 
-/* Runs until it is told to stop, by "stop" over the control socket, SIGTERM or SIGINT; a second
- * signal ends it at once. config and key are not owned. Errors are said on standard error.
+/* Runs until it is told to stop, by "stop" over the control socket, SIGTERM, SIGINT or SIGHUP;
+ * another signal while it stops ends it at once. config and key are not owned. Errors are said on
+ * standard error.
  *
  * background: return as soon as the daemon is ready or has failed, while it goes on in a process of
  * its own. Call it before the process has threads.
