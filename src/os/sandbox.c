@@ -31,8 +31,9 @@ struct ruleset {
 };
 
 /* Folders, for files in them are replaced by new ones: resolv.conf, which may be a link into /run,
- * at each change of network; the resolver's modules by updates. The streams of a daemon that goes
- * to the background lead to /dev/null. */
+ * at each change of network; the resolver's modules by updates. Of files that are links to
+ * elsewhere, what they lead to at the start. The streams of a daemon that goes to the background
+ * lead to /dev/null. */
 static const struct {
 	const char *path;
 	uint64_t rights;
@@ -43,6 +44,9 @@ static const struct {
 	{"/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/usr/lib", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/usr/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/etc/hosts", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/etc/nsswitch.conf", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/etc/resolv.conf", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
 };
 
