@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* keygen and id. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,8 +49,10 @@ static enum qe_exit find_path(char **ret_path, const struct qe_args *args, const
 {
 	if (!given)
 		return qe_settings_key_file(ret_path, args);
+	if (!given[0])
+		return qe_fail(args, QE_EXIT_USAGE, "the path of the key is empty");
 	*ret_path = strdup(given);
-	return *ret_path ? QE_EXIT_OK : QE_EXIT_ERROR;
+	return *ret_path ? QE_EXIT_OK : qe_fail(args, QE_EXIT_ERROR, "%s", strerror(ENOMEM));
 }
 
 enum qe_exit qe_command_keygen(const struct qe_args *args)
