@@ -30,7 +30,7 @@ static void add_host_entry(struct qe_text *why, const struct qe_host_entry *entr
 	}
 	if (entry->interface[0])
 		qe_text_addf(why, " on %s", entry->interface);
-	qe_text_add(why, ", which this host has already");
+	qe_text_add(why, ", which this host has already: one of the two must go");
 }
 
 /* Whether it is the one that was sought; ours then begins the sentence. */
