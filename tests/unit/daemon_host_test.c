@@ -4,7 +4,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/host.h"
 #include "net/addr.h"
@@ -141,11 +143,59 @@ static void test_set_up_and_fingerprint(void **)
 	qe_config_free(config);
 }
 
+static void set(const char *sysctl, char value)
+{
+	FILE *file = fopen(sysctl, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fputc(value, file), value);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void test_forwarding(void **)
+{
+	static const char ipv4[] = "/proc/sys/net/ipv4/ip_forward";
+	static const char ipv6[] = "/proc/sys/net/ipv6/conf/all/forwarding";
+	static const struct {
+		const char *subnets;
+		char ipv4, ipv6;
+		const char *lacks, *has; /* NULL: all is well */
+	} rows[] = {
+		{"", '0', '0', nullptr, nullptr},
+		{"\"192.168.1.0/24\"", '1', '0', nullptr, nullptr},
+		{"\"192.168.1.0/24\"", '0', '1', "net.ipv4.ip_forward=1", "IPv6"},
+		{"\"2001:db8::/48\"", '1', '0', "net.ipv6.conf.all.forwarding=1", "IPv4"},
+		{"\"192.168.1.0/24\", \"2001:db8::/48\"", '0', '0', "; ", "no such text"},
+		{"\"192.168.1.0/24\", \"2001:db8::/48\"", '1', '1', nullptr, nullptr},
+	};
+
+	if (!isolated || access(ipv4, W_OK) != 0 || access(ipv6, W_OK) != 0)
+		skip();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char toml[128], text[256] = "";
+		struct qe_text why = qe_text_init(text, sizeof(text));
+		struct qe_config *config;
+
+		set(ipv4, rows[i].ipv4);
+		set(ipv6, rows[i].ipv6);
+		snprintf(toml, sizeof(toml), "[network]\nadvertise_subnets = [%s]\n",
+			rows[i].subnets);
+		config = parse(toml);
+		assert_int_equal(qe_host_forwards(config, &why), rows[i].lacks == nullptr);
+		if (rows[i].lacks) {
+			assert_non_null(strstr(text, rows[i].lacks));
+			assert_null(strstr(text, rows[i].has));
+		}
+		qe_config_free(config);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clashes),
 		cmocka_unit_test(test_set_up_and_fingerprint),
+		cmocka_unit_test(test_forwarding),
 	};
 
 	return cmocka_run_group_tests(tests, isolate, nullptr);

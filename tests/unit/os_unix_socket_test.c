@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -123,6 +124,20 @@ static void test_what_is_in_the_way(void **)
 		qe_unix_listener_new(&listener, long_path, "no-such-group"), -ENAMETOOLONG);
 }
 
+/* As if another daemon were between bind and listen. */
+static void test_two_at_once(void **)
+{
+	struct qe_unix_listener *listener = nullptr;
+	int fd = open(directory, O_RDONLY | O_DIRECTORY);
+
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(qe_unix_listener_new(&listener, path, "no-such-group"), -EBUSY);
+	assert_int_equal(access(path, F_OK), -1);
+	close(fd);
+	qe_unix_listener_free(listen_there());
+}
+
 static void test_nobody_there(void **)
 {
 	int fd;
@@ -138,6 +153,7 @@ int main(void)
 		cmocka_unit_test(test_live_and_stale),
 		cmocka_unit_test(test_removes_only_its_own),
 		cmocka_unit_test(test_what_is_in_the_way),
+		cmocka_unit_test(test_two_at_once),
 		cmocka_unit_test(test_nobody_there),
 	};
 
