@@ -159,7 +159,7 @@ static void test_forwarding(void **)
 	static const struct {
 		const char *subnets;
 		char ipv4, ipv6;
-		const char *lacks, *has; /* NULL: all is well */
+		const char *said, *unsaid; /* NULL: all is well */
 	} rows[] = {
 		{"", '0', '0', nullptr, nullptr},
 		{"\"192.168.1.0/24\"", '1', '0', nullptr, nullptr},
@@ -181,10 +181,10 @@ static void test_forwarding(void **)
 		snprintf(toml, sizeof(toml), "[network]\nadvertise_subnets = [%s]\n",
 			rows[i].subnets);
 		config = parse(toml);
-		assert_int_equal(qe_host_forwards(config, &why), rows[i].lacks == nullptr);
-		if (rows[i].lacks) {
-			assert_non_null(strstr(text, rows[i].lacks));
-			assert_null(strstr(text, rows[i].has));
+		assert_int_equal(qe_host_forwards(config, &why), rows[i].said == nullptr);
+		if (rows[i].said) {
+			assert_non_null(strstr(text, rows[i].said));
+			assert_null(strstr(text, rows[i].unsaid));
 		}
 		qe_config_free(config);
 	}
