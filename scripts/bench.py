@@ -83,20 +83,20 @@ def machine():
 # -- the suites --------------------------------------------------------------------------------------------------------
 
 
-def wanted(args, subject):
-    return not args.subjects or subject in args.subjects
+def wanted(chosen, name):
+    return not chosen or name in chosen
 
 
 @functools.cache
-def built(name):
-    """A program of tests/bench."""
-    target = f'tests/bench/{name}'
-    return build.make_or_exit(build.variant(), target) / target
+def built(*targets):
+    """Where they are."""
+    directory = build.make_or_exit(build.variant(), *targets)
+    return [directory / target for target in targets]
 
 
 def program(name, *arguments):
     """Runs it; yields the samples that it prints."""
-    path = built(name)
+    path, = built(f'tests/bench/{name}')
     with subprocess.Popen([str(path), *map(str, arguments)], stdout=subprocess.PIPE, text=True) as running:
         for line in running.stdout:
             suite, subject, measure, unit, value = line.rstrip('\n').split('\t')
@@ -112,20 +112,48 @@ def micro(args):
 def scale(args):
     for _ in range(args.rounds or 1):
         for peers in (1000, 10000):
-            if wanted(args, f'quicether-{peers}-peers'):
+            if wanted(args.subjects, f'quicether-{peers}-peers'):
                 yield from program('scale', peers)
+
+
+def throughput(args):
+    sys.path[:0] = [str(build.TOP / 'tests/net'), str(build.TOP / 'tests/bench')]
+    from lab import Failed
+    import throughput as suite
+    from tunnels import TUNNELS
+
+    programs = {path.name: path for path in built('tests/bench/forwarder', 'tests/bench/datagrams', build.PROGRAM)}
+    os.environ['QUICETHER'] = str(programs['quicether'])
+    others = build.TOP / f'{build.variant().dir.name}-others'
+    subjects = [name for name in TUNNELS if wanted(args.subjects, name)]
+    for name in [name for name in subjects if not TUNNELS[name].is_there(others)]:
+        build.say(f'{name} is left out: its package is not there')
+        subjects.remove(name)
+    for _ in range(args.rounds or 3):
+        for name in subjects:
+            build.say(f'measuring: {name}')
+            try:
+                for measured in suite.sample(name, args.seconds, lambda measure: wanted(args.measures, measure), programs, others):
+                    yield 'throughput', name, *measured
+            except Failed as failure:
+                sys.exit(f'dev: {name} failed: {failure}')
 
 
 SUITES = {
     'micro': micro,
     'scale': scale,
+    'throughput': throughput,
 }
+
+
+def names(text):
+    return text.split(',')
 
 
 def run(name, args, results):
     build.say(f'measuring: {name}')
     for suite, subject, measure, unit, value in SUITES[name](args):
-        if wanted(args, subject):
+        if wanted(args.subjects, subject) and wanted(args.measures, measure):
             results.add(suite, subject, measure, unit, value)
 
 
@@ -133,7 +161,9 @@ def main():
     parser = argparse.ArgumentParser(prog='./dev bench', description='Build and run the benchmarks.')
     parser.add_argument('name', nargs='?', choices=SUITES, help='only this suite')
     parser.add_argument('--rounds', type=int, metavar='N', help='how many samples of each measure to take')
-    parser.add_argument('--subjects', type=lambda text: text.split(','), metavar='A,B', help='only these subjects')
+    parser.add_argument('--seconds', type=int, default=4, metavar='N', help='how long each measurement of TCP lasts (4)')
+    parser.add_argument('--subjects', type=names, metavar='A,B', help='only these subjects')
+    parser.add_argument('--measures', type=names, metavar='A,B', help='only these measures')
     parser.add_argument('--json', metavar='FILE', help='write the results as JSON, too')
     args = parser.parse_args()
     if args.rounds is not None and not 1 <= args.rounds <= 1000:
@@ -147,7 +177,7 @@ def main():
         run(name, args, results)
     rows = results.rows()
     if not rows:
-        sys.exit(f'dev: nothing was measured: are there subjects {", ".join(args.subjects)}?')
+        sys.exit(f'dev: nothing was measured: are there such subjects and measures?')
     print(f'{machine()}; load average before: {load:.1f}\n\n{tables(rows)}', end='')
     if args.json:
         with open(args.json, 'w') as file:

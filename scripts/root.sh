@@ -47,15 +47,16 @@ make_root() {
 	step "unpacking Debian 13 from $mirror" \
 		'Has the mirror trixie (QUICETHER_MIRROR names another)? Does the disk allow devices (XDG_CACHE_HOME)?' \
 		with_proxy within / scripts/debootstrap.sh "$half_made" "$mirror"
-	write_apt_config "$mirror"
+	write_apt_config "$half_made" "$mirror"
 	step 'reading the lists of trixie and trixie-backports' 'Is the mirror complete and up to date?' \
-		root_apt update
+		root_apt "$half_made" update
 	step "downloading packages" 'Run it again; what has come is not kept.' \
-		root_apt install --download-only "${packages[@]}"
+		root_apt "$half_made" install --download-only "${packages[@]}"
 	step 'installing packages' 'This should not fail; the log says why it did.' \
 		within "$half_made" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-download \
 		--no-install-recommends "${packages[@]}"
-	rm -rf "$half_made"/var/cache/apt/* "$half_made"/var/lib/apt/lists/* "$half_made"/.host-apt.conf "$half_made"/.wgetrc
+	forget_apt "$half_made"
+	rm -f "$half_made"/.wgetrc
 	unset DEV_PLACE
 	mv "$half_made" "$root"
 	half_made=
@@ -75,28 +76,34 @@ write_dpkg_config() {
 	END
 }
 
-# What runs in the root afterwards is its own apt; what downloads is the host's, whose hooks must not run for it.
+# write_apt_config ROOT MIRROR. What runs in the root afterwards is its own apt; what downloads is the host's, whose hooks
+# must not run for it.
 write_apt_config() {
-	local etc=$half_made/etc/apt
-	printf 'deb %s trixie main\ndeb %s trixie-backports main\n' "$1" "$1" >"$etc/sources.list"
+	local etc=$1/etc/apt
+	printf 'deb %s trixie main\ndeb %s trixie-backports main\n' "$2" "$2" >"$etc/sources.list"
 	printf 'Package: %s\nPin: release n=trixie-backports\nPin-Priority: 990\n' 'libngtcp2*' \
 		>"$etc/preferences.d/quicether"
-	cat >"$half_made/.host-apt.conf" <<-END
+	cat >"$1/.host-apt.conf" <<-END
 		#clear APT::Update;
 		#clear APT::Architectures;
 		#clear DPkg;
 		APT::Architecture "$(dpkg --print-architecture)";
 		APT::Default-Release "";
 		APT::Sandbox::User "root";
-		Dir "$half_made/";
-		Dir::State::status "$half_made/var/lib/dpkg/status";
+		Dir "$1/";
+		Dir::State::status "$1/var/lib/dpkg/status";
 		Dir::Etc::netrc "/etc/apt/auth.conf";
 		Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
 	END
 }
 
 root_apt() {
-	run apt-get -q -y --no-install-recommends -c "$half_made/.host-apt.conf" "$@"
+	run apt-get -q -y --no-install-recommends -c "$1/.host-apt.conf" "${@:2}"
+}
+
+# Lists and packages are not kept.
+forget_apt() {
+	rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/.host-apt.conf
 }
 
 # debootstrap downloads with wget, which does not know apt's settings.
@@ -110,6 +117,41 @@ with_proxy() {
 		export WGETRC=$half_made/.wgetrc
 	fi
 	"$@"
+}
+
+# -- what ./dev bench compares with -----------------------------------------------------------------------------------
+
+# fetch_others: Debian's packages of other tunnels, with the libraries that they need and that are not there yet, unpacked
+# into a directory that ./dev clean removes. Nothing is installed: no service starts, and neither host nor root knows of them.
+fetch_others() {
+	local dir archives
+	dir=$([ "$place" = host ] && echo build-others || echo build-trixie-others)
+	archives=$PWD/$dir.archives
+	[ ! -d "$dir" ] || return 0
+	need_root 'fetching the packages of other tunnels'
+	mkdir -p "$archives/partial"
+	if [ "$place" = host ]; then
+		step "downloading ${others[*]}" 'Does apt-get update work on this host? --subjects picks what needs no package.' \
+			run apt-get -q -y --no-install-recommends install --download-only -o "Dir::Cache::archives=$archives" "${others[@]}"
+	else
+		write_apt_config "$root" "$(debian_mirror)"
+		step 'reading the lists of trixie' 'Is the mirror complete and up to date?' root_apt "$root" update
+		step "downloading ${others[*]}" 'Run it again; or --subjects picks what needs no package.' \
+			root_apt "$root" install --download-only -o "Dir::Cache::archives=$archives" "${others[@]}"
+		forget_apt "$root"
+	fi
+	half_made=$dir.half
+	step 'unpacking them' 'This should not fail; the log says why it did.' unpack_others "$archives" "$half_made"
+	mv "$half_made" "$dir"
+	half_made=
+	rm -rf "$archives"
+}
+
+unpack_others() {
+	local package
+	for package in "$1"/*.deb; do
+		run dpkg-deb -x "$package" "$2" || return
+	done
 }
 
 # The Debian mirror that the host's own apt uses; it has trixie too if it has what the host is.

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+"""What goes through a tunnel between two hosts of a laboratory, and what that costs.
+
+Each sample is from a tunnel of its own: made, measured and taken down, while no other is there.
+"""
+import json
+import math
+import pathlib
+import re
+import statistics
+import time
+
+from lab import Failed, Lab, wait_until
+from pair import cable
+from tunnels import TUNNELS
+
+PORT = 9000
+PINGS = 1000
+IDLE_INTERVAL = 0.002
+LOSS_MAX = 0.01
+FIRST_RATE, FASTER, HALVINGS = 5_000, 1.4, 3  # the search: datagrams per second, and its steps
+BURST_MS = 300
+
+
+# -- measures: each is given a tunnel and how many seconds to take, and yields (measure, unit, value) ------------------
+
+
+def ping(tunnel, interval):
+    """The median round trip of many, in us."""
+    said = tunnel.host(1).run('ping', '-n', '-i', interval, '-c', PINGS, '-W', 1, tunnel.address(2), check=False).stdout
+    times = [float(text) for text in re.findall(r'time=([\d.]+) ms', said)]
+    if len(times) < PINGS / 2:
+        raise Failed(f'{len(times)} of {PINGS} pings were answered:\n{said[-500:]}')
+    return 1000 * statistics.median(times)
+
+
+def ping_idle(tunnel, _seconds):
+    yield 'ping_idle', 'us', ping(tunnel, IDLE_INTERVAL)
+
+
+def resident_mib(process):
+    status = pathlib.Path(f'/proc/{process.pid}/status').read_text()
+    return int(re.search(r'VmRSS:\s+(\d+) kB', status)[1]) / 1024
+
+
+def rss(tunnel, _seconds):
+    """The larger of both, before there is any load."""
+    if tunnel.processes:
+        yield 'rss', 'MiB', max(map(resident_mib, tunnel.processes))
+
+
+def iperf_words(tunnel, seconds, *options):
+    """The first second, in which TCP looks for its pace, does not count."""
+    return 'iperf3', '-c', tunnel.address(2), '-t', seconds, '-O', 1, '-J', *options
+
+
+def iperf(tunnel, seconds, *options):
+    """Returns Gbit/s, and the bytes that were carried in all."""
+    said = json.loads(tunnel.host(1).run(*iperf_words(tunnel, seconds, *options), timeout=seconds + 30).stdout)
+    return said['end']['sum_received']['bits_per_second'] / 1e9, sum(part['sum']['bytes'] for part in said['intervals'])
+
+
+def cpu_seconds(tunnel):
+    return sum(process.cpu_seconds() for process in tunnel.processes)
+
+
+def tcp1(tunnel, seconds):
+    before = cpu_seconds(tunnel)
+    rate, carried = iperf(tunnel, seconds)
+    yield 'tcp1', 'Gbit/s', rate
+    if tunnel.processes:
+        yield 'cpu_per_gb', 's', (cpu_seconds(tunnel) - before) / (carried / 1e9)
+
+
+def tcp1_reverse(tunnel, seconds):
+    yield 'tcp1_reverse', 'Gbit/s', iperf(tunnel, seconds, '-R')[0]
+
+
+def tcp4(tunnel, seconds):
+    yield 'tcp4', 'Gbit/s', iperf(tunnel, seconds, '-P', 4)[0]
+
+
+def ping_loaded(tunnel, seconds):
+    """While one TCP stream takes what it gets."""
+    load = tunnel.host(1).spawn('iperf3', *iperf_words(tunnel, seconds + 2))
+    time.sleep(1)
+    yield 'ping_loaded', 'us', ping(tunnel, seconds / PINGS)
+    load.wait(30)
+
+
+def burst(tunnel, size, rate):
+    """Returns how many datagrams per second came, and whether all of that rate were sent and nearly all came."""
+    program = tunnel.programs['datagrams']
+    receiver = tunnel.host(2).spawn('datagrams', program, 'receive', tunnel.address(2), PORT)
+    receiver.wait_said('ready')
+    words = program, 'send', tunnel.address(2), PORT, size, round(rate), BURST_MS
+    sent, microseconds = map(int, tunnel.host(1).run(*words).stdout.split())
+    receiver.wait()
+    came = int(receiver.said().split()[-1])
+    if came < (1 - LOSS_MAX) * sent:
+        return 0, False
+    return came / microseconds * 1e6, sent > 0.95 * rate * microseconds / 1e6
+
+
+def best_of(tunnel, size, rate):
+    """A burst that fails may have had bad luck, and has another try."""
+    came, passed = burst(tunnel, size, rate)
+    return (came, passed) if passed else max((came, passed), burst(tunnel, size, rate))
+
+
+def udp(tunnel, size):
+    """Datagrams per second that come through with less loss than LOSS_MAX: upwards until two steps in a row fail, then
+    closer between the last that passed and the next."""
+    best, good, rate, failures = 0, FIRST_RATE, FIRST_RATE, 0
+    while failures < 2:
+        came, passed = best_of(tunnel, size, rate)
+        best = max(best, came)
+        good, failures = (rate, 0) if passed else (good, failures + 1)
+        rate *= FASTER
+    low, high = good, good * FASTER
+    for _ in range(HALVINGS):
+        rate = math.sqrt(low * high)
+        came, passed = best_of(tunnel, size, rate)
+        best = max(best, came)
+        low, high = (rate, high) if passed else (low, rate)
+    return best
+
+
+def udp64(tunnel, _seconds):
+    yield 'udp64', 'kpps', udp(tunnel, 64) / 1000
+
+
+def udp1300(tunnel, _seconds):
+    yield 'udp1300', 'kpps', udp(tunnel, 1300) / 1000
+
+
+# What is idle comes first.
+MEASURES = (
+    (('ping_idle',), ping_idle),
+    (('rss',), rss),
+    (('tcp1', 'cpu_per_gb'), tcp1),
+    (('tcp1_reverse',), tcp1_reverse),
+    (('tcp4',), tcp4),
+    (('ping_loaded',), ping_loaded),
+    (('udp64',), udp64),
+    (('udp1300',), udp1300),
+)
+
+
+# -- the suite ---------------------------------------------------------------------------------------------------------
+
+
+def first_ping(tunnel):
+    """Starts the second end after the first; from the start of its process to the first echo that is answered."""
+    tunnel.start(2)
+    began = time.monotonic()
+    tunnel.start(1)
+    wait_until('the first ping is answered',
+               lambda: tunnel.host(1).pings(tunnel.address(2), '-i', 0.01, '-w', 3), 20, interval=0.001)
+    if tunnel.processes:
+        yield 'first_ping', 'ms', 1000 * (time.monotonic() - began)
+
+
+def sample(subject, seconds, wanted, programs, others):
+    """One sample of each measure that is wanted(measure)."""
+    with Lab('bench') as lab:
+        tunnel = TUNNELS[subject](cable(lab), programs, others)
+        tunnel.prepare()
+        yield from first_ping(tunnel)
+        tunnel.host(2).spawn('iperf3', 'iperf3', '-s', '--forceflush').wait_said('Server listening')
+        for names, function in MEASURES:
+            if any(map(wanted, names)):
+                yield from function(tunnel, seconds)

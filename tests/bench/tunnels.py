@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+"""The tunnels that are compared: ours, what bounds them from above, and what else there is.
+
+    left =============================== right
+    10.0.0.1                          10.0.0.2        outside, MTU 1500
+    100.64.0.1                      100.64.0.2        inside, MTU as each program chooses it
+
+The other programs are Debian's packages, unpacked (not installed) into a folder by ./dev bench.
+"""
+import pathlib
+
+from lab import Failed, Node, wait_until
+from pair import inside, outside, own, row
+
+INSIDE_LENGTH = 24
+
+
+class Tunnel:
+    """Between two hosts that are joined already. A subclass knows one program."""
+
+    program = None  # in the folder of the other programs, if it is one of them
+
+    def __init__(self, hosts, programs, others):
+        self.hosts, self.programs, self.others = hosts, programs, others
+        self.processes = []
+
+    @classmethod
+    def is_there(cls, others):
+        return cls.program is None or (others / cls.program).exists()
+
+    def prepare(self):
+        """Keys and configuration of both."""
+
+    def start(self, number):
+        """One of them, 1 or 2; returns when it has been told all, not when it works."""
+
+    def address(self, number):
+        return inside(number)
+
+    # -- for subclasses ------------------------------------------------------------------------------------------------
+
+    def host(self, number):
+        return self.hosts[number - 1]
+
+    def spawn(self, number, *words):
+        process = self.host(number).spawn(pathlib.Path(words[0]).name, *words)
+        self.processes.append(process)
+        return process
+
+    def other(self, path):
+        """How to call a program of another package: it finds the libraries that came with it."""
+        folders = [*(self.others / 'usr/lib').glob('*-linux-gnu'), *(self.others / 'lib').glob('*-linux-gnu')]
+        return ['env', f'LD_LIBRARY_PATH={":".join(map(str, folders))}', self.others / path]
+
+    def spawn_other(self, number, *words):
+        process = self.host(number).spawn(pathlib.Path(self.program).name, *self.other(self.program), *words)
+        self.processes.append(process)
+        return process
+
+    def wait_interface(self, number, name):
+        def is_there():
+            if not self.processes[-1].alive():
+                raise Failed(f'{self.processes[-1].name} ended')
+            return name in self.host(number).interfaces()
+        wait_until(f'{name} is there', is_there, interval=0.005)
+
+    def raise_interface(self, number, name, *options):
+        host = self.host(number)
+        host.address(name, f'{inside(number)}/{INSIDE_LENGTH}')
+        host.ip('link', 'set', name, *options, 'up')
+
+
+class Bare(Tunnel):
+    """The cable itself."""
+
+    def address(self, number):
+        return outside(number)
+
+
+class Forwarder(Tunnel):
+    """tests/bench/forwarder.c."""
+
+    def start(self, number):
+        self.spawn(number, self.programs['forwarder'], 'tun', f'{inside(number)}/{INSIDE_LENGTH}',
+                   f'{outside(number)}:7844', f'{outside(3 - number)}:7844')
+
+
+class QuicEther(Tunnel):
+    cipher = None
+
+    def prepare(self):
+        self.nodes = [Node(host) for host in self.hosts]
+        for number, node in enumerate(self.nodes, 1):
+            peer = row(self.nodes[2 - number], 3 - number, outside(3 - number))
+            node.configure([peer], network=own(number), security={'cipher': self.cipher})
+
+    def start(self, number):
+        self.processes.append(self.nodes[number - 1].start(ready=False))
+
+
+class QuicEtherAes256(QuicEther):
+    cipher = 'aes-256-gcm'
+
+
+class QuicEtherAes128(QuicEther):
+    cipher = 'aes-128-gcm'
+
+
+class QuicEtherChaCha(QuicEther):
+    cipher = 'chacha20-poly1305'
+
+
+class WireGuardGo(Tunnel):
+    """Its control socket is named after the interface and not in the namespace, hence two names."""
+
+    program = 'usr/bin/wireguard-go'
+
+    def wg(self, number, *words, **options):
+        return self.host(number).run(*self.other('usr/bin/wg'), *words, **options).stdout.strip()
+
+    def prepare(self):
+        self.files, self.keys = [], []
+        for number, host in enumerate(self.hosts, 1):
+            private = self.wg(number, 'genkey')
+            self.files.append(host.lab.dir / f'{host.name}.key')
+            self.files[-1].write_text(private)
+            self.keys.append(self.wg(number, 'pubkey', stdin=private))
+
+    def start(self, number):
+        name = f'wg-{self.host(number).netns[-12:]}'
+        self.spawn_other(number, '-f', name)
+        self.wait_interface(number, name)
+        self.wg(number, 'set', name, 'listen-port', 51820, 'private-key', self.files[number - 1],
+                'peer', self.keys[2 - number], 'allowed-ips', f'{inside(3 - number)}/32',
+                'endpoint', f'{outside(3 - number)}:51820')
+        self.raise_interface(number, name)
+
+
+TUNNELS = {
+    'bare': Bare,
+    'forwarder': Forwarder,
+    'quicether-aes256gcm': QuicEtherAes256,
+    'quicether-aes128gcm': QuicEtherAes128,
+    'quicether-chacha20poly1305': QuicEtherChaCha,
+    'wireguard-go': WireGuardGo,
+}
