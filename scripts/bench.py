@@ -19,6 +19,7 @@ import sys
 
 import build
 
+OTHERS = build.TOP / f'{build.variant().dir.name}-others'  # what ./dev has fetched of other tunnels
 QUIET = 0.3  # of the load average; above it, what else runs is in the figures
 
 
@@ -74,10 +75,22 @@ def cell(row):
 
 
 def machine():
-    """One line: what the figures were measured on, and when."""
+    """What the figures were measured on, and when."""
     processor = re.search(r'^model name\s*: (.*)$', pathlib.Path('/proc/cpuinfo').read_text(), re.MULTILINE)
     date = datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d')
     return f'{processor[1] if processor else os.uname().machine}, {os.cpu_count()} cores; Linux {os.uname().release}; {date}'
+
+
+def versions(subjects):
+    """Of QuicEther and of the other tunnels that were measured."""
+    program, = built(build.PROGRAM)
+    said = json.loads(subprocess.run([program, 'version', '--json'], check=True, stdout=subprocess.PIPE).stdout)
+    yield f'quicether {said["version"]} ({said["commit"]}), {said["packets"]}, {said["tls"]}, ngtcp2 {said["libraries"]["ngtcp2"]}'
+    packages = OTHERS / 'versions'
+    for line in packages.read_text().splitlines() if packages.exists() else ():
+        package, version = line.split('\t')
+        if package in subjects:
+            yield f'{package} {version}'
 
 
 # -- the suites --------------------------------------------------------------------------------------------------------
@@ -119,24 +132,22 @@ def scale(args):
 def throughput(args):
     sys.path[:0] = [str(build.TOP / 'tests/net'), str(build.TOP / 'tests/bench')]
     from lab import Failed
-    import throughput as suite
-    from tunnels import TUNNELS
+    from throughput import TUNNELS, sample
 
     programs = {path.name: path for path in built('tests/bench/forwarder', 'tests/bench/datagrams', build.PROGRAM)}
     os.environ['QUICETHER'] = str(programs['quicether'])
-    others = build.TOP / f'{build.variant().dir.name}-others'
     subjects = [name for name in TUNNELS if wanted(args.subjects, name)]
-    for name in [name for name in subjects if not TUNNELS[name].is_there(others)]:
+    for name in [name for name in subjects if not TUNNELS[name].is_there(OTHERS)]:
         build.say(f'{name} is left out: its package is not there')
         subjects.remove(name)
     for _ in range(args.rounds or 3):
         for name in subjects:
             build.say(f'measuring: {name}')
             try:
-                for measured in suite.sample(name, args.seconds, lambda measure: wanted(args.measures, measure), programs, others):
+                for measured in sample(name, args.seconds, lambda measure: wanted(args.measures, measure), programs, OTHERS):
                     yield 'throughput', name, *measured
             except Failed as failure:
-                sys.exit(f'dev: {name} failed: {failure}')
+                sys.exit(f'dev: {name}: {failure}')
 
 
 SUITES = {
@@ -178,7 +189,8 @@ def main():
     rows = results.rows()
     if not rows:
         sys.exit(f'dev: nothing was measured: are there such subjects and measures?')
-    print(f'{machine()}; load average before: {load:.1f}\n\n{tables(rows)}', end='')
+    print(f'{machine()}; load average before: {load:.1f}\n{", ".join(versions({row["subject"] for row in rows}))}\n\n'
+          f'{tables(rows)}', end='')
     if args.json:
         with open(args.json, 'w') as file:
             json.dump(rows, file, indent=1)

@@ -151,6 +151,7 @@ unpack_others() {
 	local package
 	for package in "$1"/*.deb; do
 		run dpkg-deb -x "$package" "$2" || return
+		dpkg-deb -W "$package" >>"$2/versions" || return
 	done
 }
 

@@ -82,21 +82,39 @@ static void group_init(struct group *group, size_t size)
 	}
 }
 
+static socklen_t parse_address(
+	struct sockaddr_storage *ret_at, const char *address, const char *port)
+{
+	in_port_t number_of_port = htons((uint16_t)number(port, UINT16_MAX));
+	struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = number_of_port};
+	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_port = number_of_port};
+
+	if (inet_pton(AF_INET, address, &ipv4.sin_addr) == 1) {
+		memcpy(ret_at, &ipv4, sizeof(ipv4));
+		return sizeof(ipv4);
+	}
+	if (inet_pton(AF_INET6, address, &ipv6.sin6_addr) != 1) {
+		fprintf(stderr, "datagrams: %s: no address\n", address);
+		exit(2);
+	}
+	memcpy(ret_at, &ipv6, sizeof(ipv6));
+	return sizeof(ipv6);
+}
+
 static int open_socket(const char *address, const char *port, bool receives)
 {
-	struct sockaddr_in at = {
-		.sin_family = AF_INET, .sin_port = htons((uint16_t)number(port, UINT16_MAX))};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage at;
+	socklen_t size = parse_address(&at, address, port);
+	int fd = socket(at.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	must(fd >= 0, "socket");
-	must(inet_pton(AF_INET, address, &at.sin_addr) == 1, address);
 	must(setsockopt(fd, SOL_SOCKET, receives ? SO_RCVBUFFORCE : SO_SNDBUFFORCE, &socket_buffer,
 		     sizeof(socket_buffer)) == 0,
 		"setsockopt");
 	if (receives)
-		must(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0, "bind");
+		must(bind(fd, (struct sockaddr *)&at, size) == 0, "bind");
 	else
-		must(connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0, "connect");
+		must(connect(fd, (struct sockaddr *)&at, size) == 0, "connect");
 	return fd;
 }
 

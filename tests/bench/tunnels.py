@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-"""The tunnels that are compared: ours, what bounds them from above, and what else there is.
+"""The tunnels that are compared (others.py has those that are not ours), and what bounds them from above.
 
     left =============================== right
     10.0.0.1                          10.0.0.2        outside, MTU 1500
     100.64.0.1                      100.64.0.2        inside, MTU as each program chooses it
-
-The other programs are Debian's packages, unpacked (not installed) into a folder by ./dev bench.
 """
 import pathlib
 
@@ -18,15 +16,13 @@ INSIDE_LENGTH = 24
 class Tunnel:
     """Between two hosts that are joined already. A subclass knows one program."""
 
-    program = None  # in the folder of the other programs, if it is one of them
-
     def __init__(self, hosts, programs, others):
         self.hosts, self.programs, self.others = hosts, programs, others
         self.processes = []
 
     @classmethod
-    def is_there(cls, others):
-        return cls.program is None or (others / cls.program).exists()
+    def is_there(cls, _others):
+        return True
 
     def prepare(self):
         """Keys and configuration of both."""
@@ -44,16 +40,6 @@ class Tunnel:
 
     def spawn(self, number, *words):
         process = self.host(number).spawn(pathlib.Path(words[0]).name, *words)
-        self.processes.append(process)
-        return process
-
-    def other(self, path):
-        """How to call a program of another package: it finds the libraries that came with it."""
-        folders = [*(self.others / 'usr/lib').glob('*-linux-gnu'), *(self.others / 'lib').glob('*-linux-gnu')]
-        return ['env', f'LD_LIBRARY_PATH={":".join(map(str, folders))}', self.others / path]
-
-    def spawn_other(self, number, *words):
-        process = self.host(number).spawn(pathlib.Path(self.program).name, *self.other(self.program), *words)
         self.processes.append(process)
         return process
 
@@ -110,37 +96,10 @@ class QuicEtherChaCha(QuicEther):
     cipher = 'chacha20-poly1305'
 
 
-class WireGuardGo(Tunnel):
-    """Its control socket is named after the interface and not in the namespace, hence two names."""
-
-    program = 'usr/bin/wireguard-go'
-
-    def wg(self, number, *words, **options):
-        return self.host(number).run(*self.other('usr/bin/wg'), *words, **options).stdout.strip()
-
-    def prepare(self):
-        self.files, self.keys = [], []
-        for number, host in enumerate(self.hosts, 1):
-            private = self.wg(number, 'genkey')
-            self.files.append(host.lab.dir / f'{host.name}.key')
-            self.files[-1].write_text(private)
-            self.keys.append(self.wg(number, 'pubkey', stdin=private))
-
-    def start(self, number):
-        name = f'wg-{self.host(number).netns[-12:]}'
-        self.spawn_other(number, '-f', name)
-        self.wait_interface(number, name)
-        self.wg(number, 'set', name, 'listen-port', 51820, 'private-key', self.files[number - 1],
-                'peer', self.keys[2 - number], 'allowed-ips', f'{inside(3 - number)}/32',
-                'endpoint', f'{outside(3 - number)}:51820')
-        self.raise_interface(number, name)
-
-
-TUNNELS = {
+OWN = {
     'bare': Bare,
     'forwarder': Forwarder,
     'quicether-aes256gcm': QuicEtherAes256,
     'quicether-aes128gcm': QuicEtherAes128,
     'quicether-chacha20poly1305': QuicEtherChaCha,
-    'wireguard-go': WireGuardGo,
 }
