@@ -18,8 +18,10 @@ import subprocess
 import sys
 
 import build
+import chart
 
 OTHERS = build.TOP / f'{build.variant().dir.name}-others'  # what ./dev has fetched of other tunnels
+DOCS = build.TOP / 'docs/benchmarks'
 QUIET = 0.3  # of the load average; above it, what else runs is in the figures
 
 
@@ -157,6 +159,25 @@ SUITES = {
 }
 
 
+def write_json(path, rows):
+    with open(path, 'w') as file:
+        json.dump(rows, file, indent=1)
+        file.write('\n')
+
+
+def publish(where, rows):
+    """For each suite the JSON, the table, and for throughput the chart."""
+    for suite in {row['suite']: None for row in rows}:
+        own = [row for row in rows if row['suite'] == suite]
+        write_json(DOCS / f'{suite}.json', own)
+        (DOCS / f'{suite}.md').write_text(f'<!-- SPDX-License-Identifier: Apache-2.0 OR MIT -->\n{where}{tables(own)}')
+        if suite == 'throughput':
+            libraries = (OTHERS / 'usr/lib').glob('*-linux-gnu')
+            gnuplot = ['env', f'LD_LIBRARY_PATH={":".join(map(str, libraries))}', str(OTHERS / 'usr/bin/gnuplot-nox')]
+            chart.draw(gnuplot, own, DOCS / f'{suite}.svg')
+        build.say(f'published: {suite}, in {DOCS.relative_to(build.TOP)}')
+
+
 def names(text):
     return text.split(',')
 
@@ -176,25 +197,29 @@ def main():
     parser.add_argument('--subjects', type=names, metavar='A,B', help='only these subjects')
     parser.add_argument('--measures', type=names, metavar='A,B', help='only these measures')
     parser.add_argument('--json', metavar='FILE', help='write the results as JSON, too')
+    parser.add_argument('--publish', action='store_true', help='write JSON, table and chart to docs/benchmarks, too')
     args = parser.parse_args()
     if args.rounds is not None and not 1 <= args.rounds <= 1000:
         parser.error('--rounds: from 1 to 1000')
 
     load = os.getloadavg()[0]
     if load > QUIET:
-        build.say(f'the load average is {load:.1f}: other programs are busy, and that will be in the figures')
+        busy = f'the load average is {load:.1f}: other programs are busy, and that'
+        if args.publish:
+            sys.exit(f'dev: {busy} is no time for figures to publish')
+        build.say(f'{busy} will be in the figures')
     results = Results()
     for name in [args.name] if args.name else SUITES:
         run(name, args, results)
     rows = results.rows()
     if not rows:
         sys.exit(f'dev: nothing was measured: are there such subjects and measures?')
-    print(f'{machine()}; load average before: {load:.1f}\n{", ".join(versions({row["subject"] for row in rows}))}\n\n'
-          f'{tables(rows)}', end='')
+    where = f'{machine()}; load average before: {load:.1f}\n{", ".join(versions({row["subject"] for row in rows}))}\n\n'
+    print(where + tables(rows), end='')
     if args.json:
-        with open(args.json, 'w') as file:
-            json.dump(rows, file, indent=1)
-            file.write('\n')
+        write_json(args.json, rows)
+    if args.publish:
+        publish(where, rows)
 
 
 if __name__ == '__main__':

@@ -23,8 +23,8 @@ demo_programs='ip iperf3 tcpdump nft ping conntrack curl'
 test_programs="$demo_programs clang-19 clang-format-19"
 bench_programs='ip iperf3 ping openssl'
 
-# What ./dev bench compares with: Debian's packages of other tunnels.
-others=(wireguard-go wireguard-tools openvpn fastd nebula tinc yggdrasil)
+# What ./dev bench compares with, Debian's packages of other tunnels; and what draws the chart.
+others=(wireguard-go wireguard-tools openvpn fastd nebula tinc yggdrasil gnuplot-nox)
 
 home=${HOME-}
 [ -z "${SUDO_USER-}" ] && [ -n "$home" ] || home=$(getent passwd "$(id -u)" | cut -d: -f6)
