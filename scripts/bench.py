@@ -136,7 +136,7 @@ def throughput(args):
     from lab import Failed
     from throughput import TUNNELS, sample
 
-    programs = {path.name: path for path in built('tests/bench/forwarder', 'tests/bench/datagrams', build.PROGRAM)}
+    programs = {path.name: path for path in built(*(f'tests/bench/{name}' for name in ('forwarder', 'datagrams', 'pings')), build.PROGRAM)}
     os.environ['QUICETHER'] = str(programs['quicether'])
     subjects = [name for name in TUNNELS if wanted(args.subjects, name)]
     for name in [name for name in subjects if not TUNNELS[name].is_there(OTHERS)]:
