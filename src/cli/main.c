@@ -189,7 +189,9 @@ static enum qe_exit dispatch(char *const *arguments)
 		if (n)
 			return run(&commands[i], arguments + n);
 	}
-	if (!asks_for_help(arguments[0]))
+	/* "config --help" names no command, and asks for help all the same. */
+	bool config = strcmp(arguments[0], "config") == 0 && arguments[1];
+	if (!asks_for_help(arguments[config ? 1 : 0]))
 		return fail_unknown(arguments);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (match(&commands[i], arguments + 1)) {

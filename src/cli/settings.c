@@ -8,6 +8,15 @@
 
 extern char **environ;
 
+/* Whether nothing is wrong but what stands on the command line. */
+static bool blames_flags(const struct qe_diagnostics *diagnostics)
+{
+	for (size_t i = 0; i < diagnostics->n; i++)
+		if (diagnostics->items[i].line || strncmp(diagnostics->items[i].where, "--", 2))
+			return false;
+	return true;
+}
+
 enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_args *args)
 {
 	static struct qe_diagnostics diagnostics;
@@ -23,7 +32,9 @@ enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_arg
 	if (error == QE_OK)
 		return QE_EXIT_OK;
 	if (diagnostics.n)
-		return qe_fail_diagnostics(args, qe_exit_of(error), &diagnostics);
+		return qe_fail_diagnostics(args,
+			blames_flags(&diagnostics) ? QE_EXIT_USAGE : qe_exit_of(error),
+			&diagnostics);
 	return qe_fail(args, QE_EXIT_ERROR, "%s", qe_error_text(error));
 }
 
@@ -93,6 +104,11 @@ enum qe_exit qe_settings_load_key(
 	if (error == -ENOENT)
 		return qe_fail(args, QE_EXIT_ERROR,
 			"there is no key in %s; make one with: quicether keygen", path);
+	if (error == -ELOOP)
+		return qe_fail(args, QE_EXIT_ERROR,
+			"%s is a symbolic link, and a key is read from a file only", path);
+	if (error == QE_ERR_SYNTAX)
+		return qe_fail(args, QE_EXIT_ERROR, "%s holds no private key in PEM", path);
 	if (error == QE_ERR_KEY_EXPOSED)
 		return qe_fail(args, QE_EXIT_ERROR,
 			"%s: %s; mend it with: chmod 600 %s, and a new key if somebody may have "

@@ -99,8 +99,8 @@ def check_elsewhere(node):
     node.configure()
     expect(node, ERROR, ['QUICETHER_NETWORK_MTU', '1280 to 9000'], 'env', 'QUICETHER_NETWORK_MTU=5', *start_words(node))
     expect(node, ERROR, ['QUICETHER_NETWORK_MUT', 'MTU'], 'env', 'QUICETHER_NETWORK_MUT=1400', *start_words(node))
-    expect(node, ERROR, ['--rotate-secs', '1 to 600'], *start_words(node, '--rotate-secs', '0'))
-    expect(node, ERROR, ['--peer', 'NodeId'], *start_words(node, '--peer', 'nobody@example.net'))
+    expect(node, USAGE, ['--rotate-secs', '1 to 600'], *start_words(node, '--rotate-secs', '0'))
+    expect(node, USAGE, ['--peer', 'NodeId'], *start_words(node, '--peer', 'nobody@example.net'))
     expect(node, ERROR, ['/nowhere/config.toml'], *node.words('start', '--config', '/nowhere/config.toml'))
 
 
