@@ -95,7 +95,7 @@ static void report_type(struct qe_builder *builder, const struct qe_schema_key *
 		qe_schema_add_expected_item(&to, key);
 	else
 		qe_schema_add_expected(&to, key);
-	qe_builder_report(builder, key, origin_of(value->place), "%s; expected %s",
+	qe_builder_report(builder, key, origin_of(value->place), "is %s; expected %s",
 		type_name(value->type), expected);
 }
 
@@ -166,8 +166,8 @@ static bool has_key(const struct qe_toml_value *table, const char *key)
 static void read_peer(struct qe_builder *builder, const struct qe_toml_value *value)
 {
 	if (value->type != QE_TOML_TABLE) {
-		report_at(builder, value->place, QE_SCHEMA_PEERS, "%s; expected a table, [[peers]]",
-			type_name(value->type));
+		report_at(builder, value->place, QE_SCHEMA_PEERS,
+			"is %s; expected a table, [[peers]]", type_name(value->type));
 		return;
 	}
 	struct qe_config_peer *peer = qe_builder_add_peer(builder, origin_of(value->place));
@@ -188,7 +188,7 @@ static void read_section(struct qe_builder *builder, const struct qe_toml_value 
 	enum qe_toml_type type = peers ? QE_TOML_ARRAY : QE_TOML_TABLE;
 
 	if (value->type != type) {
-		report_at(builder, value->place, value->key, "%s; expected %s",
+		report_at(builder, value->place, value->key, "is %s; expected %s",
 			type_name(value->type),
 			peers ? "[[peers]], once for each peer" : "one table");
 		return;

@@ -151,6 +151,8 @@ static void read_peer_flag(
 	if (peer && at) {
 		const struct qe_schema_key *endpoints = qe_schema_find(
 			QE_SCHEMA_PEERS, "endpoints");
+		if (peer->endpoints.n == 0)
+			qe_builder_begin_list(qe_peer_scope(peer), endpoints, origin);
 		qe_builder_append(
 			builder, qe_peer_scope(peer), endpoints, &(struct qe_item){at + 1, origin});
 	}

@@ -38,23 +38,23 @@ static const struct {
 	{"mtu = 1400\n", "c.toml:1:1: mtu: outside of its section; expected under network"},
 	{"id = \"x\"\n", "c.toml:1:1: id: outside of its section; expected under [[peers]]"},
 	/* wrong types */
-	{"network = 1\n", "c.toml:1:11: network: an integer; expected one table"},
-	{"[[network]]\n", "c.toml:1:1: network: an array; expected one table"},
-	{"[peers]\n", "c.toml:1:1: peers: a table; expected [[peers]], once for each peer"},
-	{"peers = [1]\n", "c.toml:1:10: peers: an integer; expected a table, [[peers]]"},
+	{"network = 1\n", "c.toml:1:11: network: is an integer; expected one table"},
+	{"[[network]]\n", "c.toml:1:1: network: is an array; expected one table"},
+	{"[peers]\n", "c.toml:1:1: peers: is a table; expected [[peers]], once for each peer"},
+	{"peers = [1]\n", "c.toml:1:10: peers: is an integer; expected a table, [[peers]]"},
 	{"[network]\nmtu = \"1400\"\n",
-		"c.toml:2:7: network.mtu: a string; expected an integer from 1280 to 9000"},
+		"c.toml:2:7: network.mtu: is a string; expected an integer from 1280 to 9000"},
 	{"[network]\nmtu = 1400.0\n",
-		"c.toml:2:7: network.mtu: a float; expected an integer from 1280 to 9000"},
-	{"[network]\nlisten = 7844\n",
-		"c.toml:2:10: network.listen: an integer; expected an address and a port such as "
-		"\"[::]:7844\""},
+		"c.toml:2:7: network.mtu: is a float; expected an integer from 1280 to 9000"},
+	{"[network]\nlisten = 7844\n", "c.toml:2:10: network.listen: is an integer; expected an "
+				       "address and a port such as "
+				       "\"[::]:7844\""},
 	{"[network]\ntun_addr = \"100.64.0.1\"\n",
-		"c.toml:2:12: network.tun_addr: a string; expected an array such as "
+		"c.toml:2:12: network.tun_addr: is a string; expected an array such as "
 		"[\"100.64.0.1\"]"},
-	{"[network]\ntun_addr = [true]\n",
-		"c.toml:2:13: network.tun_addr: a boolean; expected an IPv4 or IPv6 address, with "
-		"or without a prefix length, such as \"100.64.0.1\""},
+	{"[network]\ntun_addr = [true]\n", "c.toml:2:13: network.tun_addr: is a boolean; expected "
+					   "an IPv4 or IPv6 address, with "
+					   "or without a prefix length, such as \"100.64.0.1\""},
 	/* ranges and words */
 	{"[network]\nmtu = 1279\n",
 		"c.toml:2:7: network.mtu: \"1279\" is out of range; expected an integer from 1280 "
