@@ -97,14 +97,17 @@ json_t *qe_rpc_error_new(json_t *id, int code, const char *message)
 		code, "message", message);
 }
 
+/* Of real numbers, nine digits: to the microsecond, without what binary fractions add. */
+#define FORMAT (JSON_COMPACT | JSON_REAL_PRECISION(9))
+
 char *qe_rpc_format(const json_t *message, size_t *ret_len)
 {
-	size_t len = json_dumpb(message, nullptr, 0, JSON_COMPACT);
+	size_t len = json_dumpb(message, nullptr, 0, FORMAT);
 	char *line = len > 0 ? malloc(len + 1) : nullptr;
 
 	if (!line)
 		return nullptr;
-	json_dumpb(message, line, len, JSON_COMPACT);
+	json_dumpb(message, line, len, FORMAT);
 	line[len] = '\n';
 	*ret_len = len + 1;
 	return line;
