@@ -8,14 +8,15 @@
 #include "daemon/events.h"
 #include "net/addr.h"
 
-/* Rotations and failed dials come again and again by design: they are for who looks for them. */
+/* Rotations and failed dials come again and again by design: they are for who looks for them. But
+ * the first dial that fails is news, see is_news. */
 static const struct {
 	enum qe_log_level level;
 	const char *word, *text;
 } words[] = {
 	[QE_EVENT_LINK_UP] = {QE_LOG_DEBUG, "link_up", "new link"},
 	[QE_EVENT_LINK_DOWN] = {QE_LOG_DEBUG, "link_down", "link closed"},
-	[QE_EVENT_DIAL_FAILED] = {QE_LOG_DEBUG, "dial_failed", "no answer"},
+	[QE_EVENT_DIAL_FAILED] = {QE_LOG_DEBUG, "dial_failed", "dial failed"},
 	[QE_EVENT_PEER_MOVED] = {QE_LOG_INFO, "peer_moved", "peer has moved"},
 	[QE_EVENT_PEER_UP] = {QE_LOG_INFO, "peer_up", "connected"},
 	[QE_EVENT_PEER_DOWN] = {QE_LOG_WARN, "peer_down", "connection lost"},
@@ -27,7 +28,7 @@ static const struct {
 /* Those that a peer can cause as often as it likes, and that are logged by default. What strangers
  * cause is reported once a second (include/quicether.h). */
 static const enum qe_event_type limited[] = {
-	QE_EVENT_PEER_UP, QE_EVENT_PEER_DOWN, QE_EVENT_PEER_MOVED};
+	QE_EVENT_PEER_UP, QE_EVENT_PEER_DOWN, QE_EVENT_PEER_MOVED, QE_EVENT_DIAL_FAILED};
 constexpr size_t n_limited = sizeof(limited) / sizeof(limited[0]);
 
 /* A token bucket, told by when it will be full again. */
@@ -43,6 +44,7 @@ struct qe_event_log {
 	struct qe_alarm alarm; /* to tell what was left out; set while anything was */
 	bool is_alarm_set;
 	struct bucket (*buckets)[n_limited]; /* of each peer */
+	bool *is_silent; /* of each peer: connected, or a failed dial was told since it was */
 };
 
 static_assert(QE_NAME_MAX + 1 >= QE_NODE_ID_TEXT_SIZE);
@@ -58,8 +60,9 @@ void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer 
 /* ---- one event ---- */
 
 static void write_event(
-	const struct qe_log *log, const struct qe_config *config, const struct qe_event *event)
+	const struct qe_event_log *event_log, enum qe_log_level level, const struct qe_event *event)
 {
+	const struct qe_config *config = event_log->config;
 	char label[QE_NAME_MAX + 1], remote[QE_ENDPOINT_TEXT_SIZE] = "";
 	bool has_remote = event->path.remote.addr.family != QE_FAMILY_NONE;
 
@@ -69,8 +72,8 @@ static void write_event(
 		qe_node_id_format(label, &event->id);
 	if (has_remote)
 		qe_endpoint_format(remote, &event->path.remote);
-	qe_log(log, words[event->type].level, words[event->type].word, label, "%s: %s%s%s%s%s%s",
-		label, words[event->type].text, event->rotation ? " (fresh keys)" : "",
+	qe_log(event_log->log, level, words[event->type].word, label, "%s: %s%s%s%s%s%s", label,
+		words[event->type].text, event->rotation ? " (fresh keys)" : "",
 		has_remote ? ", " : "", remote, event->reason ? ": " : "",
 		event->reason ? event->reason : "");
 }
@@ -106,16 +109,33 @@ static void leave_out(struct qe_event_log *event_log, struct bucket *bucket, qe_
 					  now + QE_EVENT_LOG_INTERVAL) == QE_OK;
 }
 
+/* The first dial that fails says what to mend; that the next ones do too says nothing more. */
+static bool is_news(struct qe_event_log *event_log, const struct qe_event *event)
+{
+	bool *is_silent = &event_log->is_silent[event->peer];
+	bool failed = event->type == QE_EVENT_DIAL_FAILED && event->dialled;
+	bool is_first = failed && !*is_silent;
+
+	if (failed || event->type == QE_EVENT_PEER_UP)
+		*is_silent = true;
+	else if (event->type == QE_EVENT_PEER_DOWN)
+		*is_silent = false;
+	return is_first;
+}
+
 void qe_event_log_add(struct qe_event_log *event_log, const struct qe_event *event)
 {
-	struct bucket *bucket = find_bucket(event_log, event);
+	enum qe_log_level level = words[event->type].level;
 
-	if (words[event->type].level > event_log->log->level)
+	if (event->peer < event_log->config->n_peers && is_news(event_log, event))
+		level = QE_LOG_WARN;
+	if (level > event_log->log->level)
 		return;
+	struct bucket *bucket = level < QE_LOG_DEBUG ? find_bucket(event_log, event) : nullptr;
 	if (bucket && !take_token(bucket, event->time))
 		leave_out(event_log, bucket, event->time);
 	else
-		write_event(event_log->log, event_log->config, event);
+		write_event(event_log, level, event);
 }
 
 static void write_left_out(struct qe_event_log *event_log, size_t peer, size_t kind)
@@ -160,7 +180,10 @@ enum qe_error qe_event_log_new(struct qe_event_log **ret_event_log, const struct
 		return -ENOMEM;
 	*event_log = (struct qe_event_log){log, config, loop, .alarm.ring = alarm_rings};
 	event_log->buckets = calloc(config->n_peers + 1, sizeof(*event_log->buckets));
-	if (!event_log->buckets) {
+	event_log->is_silent = calloc(config->n_peers + 1, sizeof(*event_log->is_silent));
+	if (!event_log->buckets || !event_log->is_silent) {
+		free(event_log->buckets);
+		free(event_log->is_silent);
 		free(event_log);
 		return -ENOMEM;
 	}
@@ -175,6 +198,7 @@ struct qe_event_log *qe_event_log_free(struct qe_event_log *event_log)
 	write_all_left_out(event_log);
 	(void)!qe_loop_set_alarm(event_log->loop, &event_log->alarm, QE_TIME_NEVER);
 	free(event_log->buckets);
+	free(event_log->is_silent);
 	free(event_log);
 	return nullptr;
 }

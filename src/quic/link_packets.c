@@ -11,13 +11,31 @@
 constexpr size_t PADDED_MIN = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
 constexpr uint64_t KEY_UPDATE_PACKETS = UINT64_C(1) << 22;
 
+/* How QUIC carries TLS alerts (RFC 9001, section 4.8). */
+constexpr uint64_t HANDSHAKE_FAILURE = NGTCP2_CRYPTO_ERROR | 40;
+constexpr uint64_t ACCESS_DENIED = NGTCP2_CRYPTO_ERROR | 49;
+
+/* What the peer says. Before the handshake is done, anybody on the path can say it. */
+static const char *closing_reason(const struct qe_link *link)
+{
+	const ngtcp2_ccerr *said = ngtcp2_conn_get_ccerr(link->conn);
+
+	if (said->type != NGTCP2_CCERR_TYPE_TRANSPORT)
+		return "closed by the peer";
+	if (said->error_code == HANDSHAKE_FAILURE)
+		return "refused: no cipher or no key exchange in common";
+	if (said->error_code == ACCESS_DENIED)
+		return "refused: the peer does not know this node, or has too many links to it";
+	return "closed by the peer";
+}
+
 static enum qe_error failed(struct qe_link *link, int failure)
 {
 	link->failure = failure;
 	switch (failure) {
 	case NGTCP2_ERR_DRAINING:
 	case NGTCP2_ERR_CLOSING:
-		link->reason = "closed by the peer";
+		link->reason = closing_reason(link);
 		return QE_ERR_CLOSED;
 	case NGTCP2_ERR_DROP_CONN:
 	case NGTCP2_ERR_RETRY:

@@ -58,7 +58,8 @@ static struct qe_event_log *new_log(const struct qe_log *log)
 
 static void add(struct qe_event_log *event_log, enum qe_event_type type, size_t peer, qe_time time)
 {
-	qe_event_log_add(event_log, &(struct qe_event){.type = type, .peer = peer, .time = time});
+	qe_event_log_add(event_log,
+		&(struct qe_event){.type = type, .peer = peer, .time = time, .dialled = true});
 }
 
 static void test_a_flood_is_cut(void **)
@@ -113,6 +114,26 @@ static void test_what_is_asked_for_is_whole(void **)
 	assert_int_equal(count_lines(""), 0);
 }
 
+static void test_the_first_failed_dial_is_told(void **)
+{
+	const struct qe_log log = {QE_LOG_INFO, QE_LOG_JSON};
+	struct qe_event_log *event_log = new_log(&log);
+
+	for (unsigned i = 0; i < 3; i++)
+		add(event_log, QE_EVENT_DIAL_FAILED, 0, QE_SECOND);
+	assert_int_equal(count_lines("anna: dial failed"), 1);
+	/* One that fails beside a link that is there is none of it. */
+	add(event_log, QE_EVENT_PEER_UP, 0, QE_SECOND);
+	add(event_log, QE_EVENT_DIAL_FAILED, 0, QE_SECOND);
+	assert_int_equal(count_lines("anna: dial failed"), 1);
+	add(event_log, QE_EVENT_PEER_DOWN, 0, QE_SECOND);
+	add(event_log, QE_EVENT_DIAL_FAILED, 0, QE_SECOND);
+	add(event_log, QE_EVENT_DIAL_FAILED, 1, QE_SECOND);
+	assert_int_equal(count_lines("anna: dial failed"), 2);
+	assert_int_equal(count_lines("bert: dial failed"), 1);
+	qe_event_log_free(event_log);
+}
+
 /* Nobody writes lines of his own into the log, or to the terminal. */
 static void test_one_line_is_one_line(void **)
 {
@@ -136,6 +157,7 @@ int main(void)
 		cmocka_unit_test(test_a_flood_is_cut),
 		cmocka_unit_test(test_the_count_is_told_in_time),
 		cmocka_unit_test(test_what_is_asked_for_is_whole),
+		cmocka_unit_test(test_the_first_failed_dial_is_told),
 		cmocka_unit_test(test_one_line_is_one_line),
 	};
 
