@@ -41,8 +41,7 @@ struct qe_toml_error {
 struct qe_toml;
 
 /* QE_ERR_SYNTAX with *ret_error, which is also written only then. Strings and keys with a zero byte
- * in them, keys or values nested deeper than 16, and characters that are not ASCII are refused;
- * these last may stand in comments and in strings of one line. */
+ * in them, and keys or values nested deeper than 16, are refused. */
 enum qe_error qe_toml_parse(
 	struct qe_toml **ret_toml, struct qe_bytes text, struct qe_toml_error *ret_error);
 struct qe_toml *qe_toml_free(struct qe_toml *toml);                   /* NULL-safe; returns NULL */

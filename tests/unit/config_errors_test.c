@@ -23,9 +23,15 @@ static const struct {
 	{"[node\n", "c.toml:1:6: Error while parsing table header: expected ']', saw '\\n'"},
 	{"[\n", "c.toml:1:2: Error while parsing key: expected bare key starting character or "
 		"string delimiter, saw '\\n'"},
-	{"x\xc3\xa9 = 1\n", "c.toml:1:2: a character that is not ASCII, outside of comments and of "
-			    "strings of one line"},
-	{"# \xc3\xa9\n[node]\nkey_file = \"/\xc3\xa9\"\n", ""},
+	{"x\xc3\xa9 = 1\n",
+		"c.toml:1:2: Error while parsing key-value pair: expected '=', saw '\\xc3\\xa9'"},
+	{"x\xe2\x82\xac = 1\n", "c.toml:1:2: Error while parsing key-value pair: expected '=', saw "
+				"'\\xe2\\x82\\xac'"},
+	{"\xef\xbb\xbf\xef\xbb\xbfx = 1\n",
+		"c.toml:1:1: Error while parsing root table: expected space or tab, saw '\\uFEFF'"},
+	{"\xef\xbb\xbf# \xc3\xa9\n[node]\nkey_file = \"/\xc3\xa9\"\n", ""},
+	{"[node]\nkey_file = '''\n/\xe2\x82\xac\xc3\xa9'''\n", ""},
+	{"[node]\nkey_file = \"\"\"/\\\n\xe2\x80\x83 \xe2\x82\xac\xc3\xa9\"\"\"\n", ""},
 	/* unknown things */
 	{"[network]\nlisen = \"[::]:1\"\n",
 		"c.toml:2:1: network.lisen: unknown key; did you mean \"listen\"?"},
