@@ -13,8 +13,8 @@
 #define TOML_ENABLE_FORMATTERS 0
 /* Its questions about characters (3.4) run into a __builtin_unreachable() for most that are not
  * ASCII. There the answer is no, so the header with these questions gets to say that. */
-#include <toml++/impl/preprocessor.hpp>
 #include <cstdint>
+#include <toml++/impl/preprocessor.hpp>
 #pragma push_macro("TOML_UNREACHABLE")
 #undef TOML_UNREACHABLE
 #define TOML_UNREACHABLE return false
