@@ -286,6 +286,7 @@ struct qe_shard_counters {
 	uint64_t tx_datagrams, rx_datagrams;                 /* UDP */
 	uint64_t handshakes, handshake_failures, retries, stateless_resets;
 	uint64_t drops[QE_DROP_COUNT];
+	bool crypto_fallback; /* the fastest provider of packet protection does not work here */
 };
 void qe_shard_get_counters(const struct qe_shard *shard, struct qe_shard_counters *ret_counters);
 

@@ -33,25 +33,43 @@ static void show_traffic(json_t *status, const char *label, const char *packets,
 	printf("%-11s%s in %" PRIu64 " %s\n", label, amount, n, n == 1 ? "packet" : "packets");
 }
 
+/* Adds every count that is not 0, with its name; returns their sum. */
+static json_int_t add_counts(struct qe_text *text, json_t *counts)
+{
+	json_int_t total = 0;
+	const char *name;
+	json_t *count;
+
+	json_object_foreach(counts, name, count)
+	{
+		json_int_t n = json_integer_value(count);
+		if (n)
+			qe_text_addf(
+				text, "%s%s %" JSON_INTEGER_FORMAT, total ? ", " : "", name, n);
+		total += n;
+	}
+	return total;
+}
+
 /* The total, and behind it every reason that there was. */
 static void show_drops(json_t *drops)
 {
 	char reasons[TEXT_SIZE];
 	struct qe_text text = qe_text_init(reasons, sizeof reasons);
-	json_int_t total = 0;
-	const char *name;
-	json_t *count;
+	json_int_t total = add_counts(&text, drops);
 
-	json_object_foreach(drops, name, count)
-	{
-		json_int_t n = json_integer_value(count);
-		if (n)
-			qe_text_addf(
-				&text, "%s%s %" JSON_INTEGER_FORMAT, total ? ", " : " (", name, n);
-		total += n;
-	}
-	printf("%-11s%" JSON_INTEGER_FORMAT " %s%s%s\n", "Dropped", total,
-		total == 1 ? "packet" : "packets", reasons, total ? ")" : "");
+	printf("%-11s%" JSON_INTEGER_FORMAT " %s%s%s%s\n", "Dropped", total,
+		total == 1 ? "packet" : "packets", total ? " (" : "", reasons, total ? ")" : "");
+}
+
+/* Only where there is something to tell. */
+static void show_fallbacks(json_t *fallbacks)
+{
+	char names[TEXT_SIZE];
+	struct qe_text text = qe_text_init(names, sizeof names);
+
+	if (add_counts(&text, fallbacks))
+		printf("%-11s%s\n", "Fallbacks", names);
 }
 
 static void show_status(json_t *status)
@@ -73,6 +91,7 @@ static void show_status(json_t *status)
 	show_traffic(status, "Sent", "counters.tx_packets", "counters.tx_bytes");
 	show_traffic(status, "Received", "counters.rx_packets", "counters.rx_bytes");
 	show_drops(qe_get(status, "counters.drops"));
+	show_fallbacks(qe_get(status, "counters.fallbacks"));
 	printf("%-11s%s\n", "Version", qe_get_text(status, "version"));
 }
 

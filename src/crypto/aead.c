@@ -57,8 +57,10 @@ enum qe_error qe_crypto_new(struct qe_crypto **ret_crypto, enum qe_crypto_choice
 		if (choice != QE_CRYPTO_BEST && choice != providers[i].choice)
 			continue;
 		error = new_tested(ret_crypto, i);
-		if (error == QE_OK)
+		if (error == QE_OK) {
+			(*ret_crypto)->fallback = choice == QE_CRYPTO_BEST && i > 0;
 			break;
+		}
 	}
 	return error;
 }
@@ -73,6 +75,11 @@ struct qe_crypto *qe_crypto_free(struct qe_crypto *crypto)
 const char *qe_crypto_name(const struct qe_crypto *crypto)
 {
 	return crypto->name;
+}
+
+bool qe_crypto_is_fallback(const struct qe_crypto *crypto)
+{
+	return crypto->fallback;
 }
 
 bool qe_crypto_has_aes(void)

@@ -32,7 +32,8 @@ enum qe_error qe_crypto_new(struct qe_crypto **ret_crypto, enum qe_crypto_choice
 struct qe_crypto *qe_crypto_free(struct qe_crypto *crypto); /* after everything made from it */
 const char *qe_crypto_name(
 	const struct qe_crypto *crypto); /* "libipsec_mb 2.0 (AVX512)", "OpenSSL 3.5.7" */
-bool qe_crypto_has_aes(void);            /* the processor has AES instructions */
+bool qe_crypto_is_fallback(const struct qe_crypto *crypto); /* the best one does not work here */
+bool qe_crypto_has_aes(void);                               /* the processor has AES instructions */
 
 size_t qe_suite_key_size(enum qe_suite suite);  /* 16 or 32 */
 size_t qe_suite_hash_size(enum qe_suite suite); /* 32 or 48 */

@@ -48,6 +48,7 @@ struct qe_crypto_ops {
 struct qe_crypto {
 	const struct qe_crypto_ops *ops;
 	char name[64];
+	bool fallback; /* a better one does not work here */
 };
 
 enum qe_error qe_crypto_openssl_new(struct qe_crypto **ret_crypto);

@@ -124,13 +124,50 @@ static json_t *peer_counts_json(const struct qe_worker_query *query)
 		count_json(connected));
 }
 
+struct count {
+	const char *name;
+	uint64_t count;
+};
+
+static json_t *counts_json(const struct count *counts, size_t n)
+{
+	json_t *json = json_object();
+
+	for (size_t i = 0; i < n; i++)
+		json_object_set_new(json, counts[i].name, count_json(counts[i].count));
+	return json;
+}
+
+static json_t *drops_json(const struct qe_worker_query *query)
+{
+	json_t *drops = json_object();
+
+	for (enum qe_drop drop = 0; drop < QE_DROP_COUNT; drop++)
+		json_object_set_new(
+			drops, qe_drop_name(drop), count_json(query->shard.drops[drop]));
+	return drops;
+}
+
+/* What goes slower than it could, and how often, or 1 where it is all the time. */
+static json_t *fallbacks_json(const struct qe_worker_query *query)
+{
+	const struct count counts[] = {
+		{"udp_segment_off", query->udp.segment_off},
+		{"udp_gro_off", query->udp.gro_off},
+		{"udp_trains_split", query->udp.trains_split},
+		{"udp_send_waits", query->udp.send_waits},
+		{"tun_uso_off", query->tun.uso_off},
+		{"tun_writes_split", query->tun.writes_split},
+		{"crypto_provider", query->shard.crypto_fallback},
+	};
+
+	return counts_json(counts, sizeof(counts) / sizeof(counts[0]));
+}
+
 static json_t *counters_json(const struct qe_worker_query *query)
 {
 	const struct qe_shard_counters *shard = &query->shard;
-	const struct {
-		const char *name;
-		uint64_t count;
-	} rows[] = {
+	const struct count counts[] = {
 		{"tx_packets", shard->tx_packets},
 		{"tx_bytes", shard->tx_bytes},
 		{"rx_packets", shard->rx_packets},
@@ -141,20 +178,23 @@ static json_t *counters_json(const struct qe_worker_query *query)
 		{"handshake_failures", shard->handshake_failures},
 		{"retries", shard->retries},
 		{"stateless_resets", shard->stateless_resets},
+		{"udp_sent", query->udp.sent},
 		{"udp_no_buffer", query->udp.no_buffer},
 		{"udp_unreachable", query->udp.unreachable},
 		{"udp_too_big", query->udp.too_big},
 		{"udp_failed", query->udp.failed},
-		{"tun_write_errors", query->tun_write_errors},
+		{"udp_truncated", query->udp.truncated},
+		{"udp_receive_errors", query->udp.receive_errors},
+		{"tun_reads", query->tun.reads},
+		{"tun_read_errors", query->tun.read_errors},
+		{"tun_writes", query->tun.writes},
+		{"tun_packets_lost", query->tun.packets_lost},
 		{"events_lost", query->events_lost},
 	};
-	json_t *counters = json_object(), *drops = json_object();
+	json_t *counters = counts_json(counts, sizeof(counts) / sizeof(counts[0]));
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		json_object_set_new(counters, rows[i].name, count_json(rows[i].count));
-	for (enum qe_drop drop = 0; drop < QE_DROP_COUNT; drop++)
-		json_object_set_new(drops, qe_drop_name(drop), count_json(shard->drops[drop]));
-	json_object_set_new(counters, "drops", drops);
+	json_object_set_new(counters, "drops", drops_json(query));
+	json_object_set_new(counters, "fallbacks", fallbacks_json(query));
 	return counters;
 }
 

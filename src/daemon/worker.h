@@ -40,7 +40,8 @@ struct qe_worker_query {
 	qe_time now;
 	struct qe_shard_counters shard;
 	struct qe_udp_counters udp;
-	uint64_t tun_write_errors, events_lost;
+	struct qe_tun_counters tun;
+	uint64_t events_lost;
 	struct qe_worker_peer peers[]; /* n of them */
 };
 

@@ -177,6 +177,13 @@ bool qe_segmenter_next(struct qe_segmenter *segmenter, struct qe_bytes *ret_pack
 	return true;
 }
 
+uint32_t qe_segments(const struct qe_offload *offload, uint32_t header_len, uint32_t len)
+{
+	if (offload->gso == QE_GSO_NONE || offload->gso_size == 0 || len <= header_len)
+		return 1;
+	return (len - header_len + offload->gso_size - 1) / offload->gso_size;
+}
+
 uint32_t qe_segmenter_peek(const struct qe_segmenter *segmenter)
 {
 	if (segmenter->single || segmenter->payload_left == 0)

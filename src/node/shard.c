@@ -377,4 +377,5 @@ void qe_shard_get_counters(const struct qe_shard *shard, struct qe_shard_counter
 {
 	*ret_counters = shard->counters;
 	ret_counters->tx_datagrams = shard->batch.datagrams;
+	ret_counters->crypto_fallback = qe_crypto_is_fallback(shard->crypto);
 }

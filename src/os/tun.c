@@ -4,6 +4,7 @@
  * a virtio-net header (include/uapi/linux/virtio_net.h), TCP streams in pieces of up to 64 KiB with
  * the checksum left open. This one system call instead of 46 is most of what makes a tunnel fast.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -31,7 +32,7 @@ constexpr size_t super_packet_max = 65535;
 
 struct qe_tun {
 	int fd;
-	bool segments_udp;
+	struct qe_tun_counters counters;
 	uint8_t *scratch; /* for splitting; only where the kernel cannot */
 };
 
@@ -41,8 +42,8 @@ static enum qe_error offer_offloads(struct qe_tun *tun)
 {
 	constexpr unsigned long tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
-	tun->segments_udp = ioctl(tun->fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0;
-	if (tun->segments_udp)
+	tun->counters.uso_off = ioctl(tun->fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) < 0;
+	if (!tun->counters.uso_off)
 		return QE_OK;
 	return ioctl(tun->fd, TUNSETOFFLOAD, tcp) == 0 ? QE_OK : QE_ERR_UNSUPPORTED;
 }
@@ -76,7 +77,7 @@ enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
 		return -ENOMEM;
 	tun->fd = -1;
 	error = create(tun, name);
-	if (error == QE_OK && !tun->segments_udp) {
+	if (error == QE_OK && tun->counters.uso_off) {
 		tun->scratch = malloc(super_packet_max);
 		error = tun->scratch ? QE_OK : -ENOMEM;
 	}
@@ -106,7 +107,12 @@ int qe_tun_fd(const struct qe_tun *tun)
 
 bool qe_tun_segments_udp(const struct qe_tun *tun)
 {
-	return tun->segments_udp;
+	return !tun->counters.uso_off;
+}
+
+const struct qe_tun_counters *qe_tun_get_counters(const struct qe_tun *tun)
+{
+	return &tun->counters;
 }
 
 /* The two spellings of "which kind of super-packet". */
@@ -169,10 +175,18 @@ enum qe_error qe_tun_read(struct qe_tun *tun, uint8_t *to, size_t capacity,
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return qe_error_errno();
-	if ((size_t)n < sizeof(header) || !from_virtio(ret_offload, &header))
+	tun->counters.reads++;
+	if ((size_t)n < sizeof(header) || !from_virtio(ret_offload, &header)) {
+		tun->counters.read_errors++;
 		return QE_ERR_UNSUPPORTED;
+	}
 	*ret_len = (size_t)n - sizeof(header);
 	return QE_OK;
+}
+
+static void count_lost(struct qe_tun *tun, const struct qe_offload *offload, size_t len)
+{
+	tun->counters.packets_lost += qe_segments(offload, offload->hdr_len, (uint32_t)len);
 }
 
 static enum qe_error write_one(
@@ -185,7 +199,12 @@ static enum qe_error write_one(
 	do
 		n = writev(tun->fd, parts, 2);
 	while (n < 0 && errno == EINTR);
-	return n < 0 ? qe_error_errno() : QE_OK;
+	if (n < 0) {
+		count_lost(tun, offload, len);
+		return qe_error_errno();
+	}
+	tun->counters.writes++;
+	return QE_OK;
 }
 
 static enum qe_error write_split(
@@ -197,21 +216,31 @@ static enum qe_error write_split(
 	struct qe_segmenter segmenter;
 	struct qe_packet packet;
 	struct qe_bytes segment;
+	enum qe_error error;
 
-	if (len > super_packet_max)
-		return QE_ERR_RANGE;
+	assert(len <= super_packet_max);
+	tun->counters.writes_split++;
 	memcpy(tun->scratch, data, len);
-	QE_TRY(qe_packet_parse(&packet, (struct qe_bytes){tun->scratch, len}));
-	QE_TRY(qe_segmenter_init(&segmenter, tun->scratch, &packet, offload, super_packet_max));
-	while (qe_segmenter_next(&segmenter, &segment))
-		QE_TRY(write_one(tun, &single, segment.data, segment.len));
-	return QE_OK;
+	error = qe_packet_parse(&packet, (struct qe_bytes){tun->scratch, len});
+	if (error == QE_OK)
+		error = qe_segmenter_init(
+			&segmenter, tun->scratch, &packet, offload, super_packet_max);
+	if (error != QE_OK) {
+		count_lost(tun, offload, len);
+		return error;
+	}
+	while (qe_segmenter_next(&segmenter, &segment)) {
+		enum qe_error one = write_one(tun, &single, segment.data, segment.len);
+
+		error = error == QE_OK ? one : error;
+	}
+	return error;
 }
 
 enum qe_error qe_tun_write(
 	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
 {
-	if (offload->gso == QE_GSO_UDP && !tun->segments_udp)
+	if (offload->gso == QE_GSO_UDP && tun->counters.uso_off)
 		return write_split(tun, offload, data, len);
 	return write_one(tun, offload, data, len);
 }

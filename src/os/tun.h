@@ -10,6 +10,19 @@
 
 struct qe_tun;
 
+/* reads and writes are what the kernel counts of the interface (ip -s link), to which a
+ * super-packet is one packet. */
+struct qe_tun_counters {
+	uint64_t reads;
+	uint64_t read_errors; /* of the reads: of a kind that nobody asked for; lost */
+	uint64_t writes;
+	uint64_t packets_lost; /* the kernel did not take them; of a super-packet, what it holds */
+
+	/* Fallbacks. */
+	bool uso_off;          /* the kernel takes and gives no UDP super-packets */
+	uint64_t writes_split; /* UDP super-packets that were written packet by packet */
+};
+
 /* The interface is made, but it is down and has no address: see os/netlink.h.
  * -EBUSY: there is an interface of that name; -EPERM: CAP_NET_ADMIN is missing; -ENOENT, -ENODEV,
  * -EACCES: no usable /dev/net/tun; QE_ERR_UNSUPPORTED: the kernel is too old. */
@@ -20,11 +33,13 @@ int qe_tun_fd(const struct qe_tun *tun);
 /* Whether the kernel takes and gives UDP super-packets (Linux 6.2 and newer). Where it does not,
  * qe_tun_write splits them. */
 bool qe_tun_segments_udp(const struct qe_tun *tun);
+const struct qe_tun_counters *qe_tun_get_counters(const struct qe_tun *tun);
 
 /* One packet, without blocking; -EAGAIN: none is there. What is longer than capacity is cut. */
 enum qe_error qe_tun_read(struct qe_tun *tun, uint8_t *to, size_t capacity,
 	struct qe_offload *ret_offload, size_t *ret_len);
-/* What fails is lost: -EIO while the interface is down, -EINVAL for a packet that the kernel does
- * not like. */
+/* What fails is lost and counted, and the rest is written: -EIO while the interface is down,
+ * -EINVAL for a packet that the kernel does not like. hdr_len of a super-packet is right, unlike
+ * that of one that was read. */
 enum qe_error qe_tun_write(
 	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len);

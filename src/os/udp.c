@@ -26,8 +26,7 @@ constexpr uint8_t ecn_mask = 3;
 
 struct qe_udp {
 	int fd;
-	bool ipv6;     /* the socket's family, which may take IPv4 too */
-	bool segments; /* the kernel sends trains */
+	bool ipv6; /* the socket's family, which may take IPv4 too */
 	struct qe_endpoint local;
 	struct qe_udp_counters counters;
 	uint8_t buffer[receive_size];
@@ -83,8 +82,8 @@ static enum qe_error open_socket(struct qe_udp *udp, const struct qe_endpoint *l
 	if (!set_options(udp))
 		return qe_error_errno();
 	grow_buffers(udp);
-	udp->segments = set(udp, IPPROTO_UDP, UDP_SEGMENT, 0);
-	set(udp, IPPROTO_UDP, UDP_GRO, 1); /* without it datagrams come one by one */
+	udp->counters.segment_off = !set(udp, IPPROTO_UDP, UDP_SEGMENT, 0);
+	udp->counters.gro_off = !set(udp, IPPROTO_UDP, UDP_GRO, 1);
 	if (bind(udp->fd, (struct sockaddr *)&address, size) < 0)
 		return qe_error_errno();
 	size = sizeof(address);
@@ -202,11 +201,15 @@ static ssize_t receive(struct qe_udp *udp, struct qe_udp_train *ret_train)
 	};
 	for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at))
 		take_control(ret_train, at);
+	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+		udp->counters.truncated++;
+		return 0;
+	}
 	return n;
 }
 
-/* Neither an empty datagram nor an error that some ICMP message left behind is worth a word; but
- * one call does not go on for ever about them. */
+/* Empty datagrams, cut ones and errors that some ICMP message left behind are passed over; but one
+ * call does not go on for ever about them. */
 enum qe_error qe_udp_receive(struct qe_udp *udp, struct qe_udp_train *ret_train)
 {
 	for (int i = 0; i < receive_tries; i++) {
@@ -216,6 +219,7 @@ enum qe_error qe_udp_receive(struct qe_udp *udp, struct qe_udp_train *ret_train)
 			return QE_OK;
 		if (n < 0 && errno == EAGAIN)
 			return -EAGAIN;
+		udp->counters.receive_errors += n < 0;
 	}
 	return -EINTR;
 }
@@ -277,28 +281,31 @@ static int send_once(const struct qe_udp *udp, const struct qe_path *path, uint8
 	return sendmsg(udp->fd, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
 }
 
-static int send_patiently(const struct qe_udp *udp, const struct qe_path *path, uint8_t ecn,
+static int send_patiently(struct qe_udp *udp, const struct qe_path *path, uint8_t ecn,
 	const uint8_t *data, size_t len, uint16_t segment_size)
 {
 	struct pollfd writable = {.fd = udp->fd, .events = POLLOUT};
 	int error = send_once(udp, path, ecn, data, len, segment_size);
 
+	udp->counters.send_waits += error == EAGAIN;
 	if (error == EINTR || (error == EAGAIN && poll(&writable, 1, send_patience_ms) > 0))
 		error = send_once(udp, path, ecn, data, len, segment_size);
 	return error;
 }
 
-static void count(struct qe_udp *udp, int error)
+/* What became of so many datagrams. */
+static void count(struct qe_udp *udp, int error, size_t n)
 {
 	switch (error) {
 	case 0:
+		udp->counters.sent += n;
 		break;
 	case EAGAIN:
 	case ENOBUFS:
-		udp->counters.no_buffer++;
+		udp->counters.no_buffer += n;
 		break;
 	case EMSGSIZE:
-		udp->counters.too_big++;
+		udp->counters.too_big += n;
 		break;
 	case ENETUNREACH:
 	case EHOSTUNREACH:
@@ -307,11 +314,16 @@ static void count(struct qe_udp *udp, int error)
 	case EACCES:
 	case EPERM:
 	case EINVAL: /* a source address that is no longer ours */
-		udp->counters.unreachable++;
+		udp->counters.unreachable += n;
 		break;
 	default:
-		udp->counters.failed++;
+		udp->counters.failed += n;
 	}
+}
+
+static size_t datagrams(size_t len, size_t segment_size)
+{
+	return (len + segment_size - 1) / segment_size;
 }
 
 static void send_singly(struct qe_udp *udp, const struct qe_path *path, uint8_t ecn,
@@ -320,7 +332,7 @@ static void send_singly(struct qe_udp *udp, const struct qe_path *path, uint8_t 
 	for (size_t at = 0; at < len; at += segment_size) {
 		size_t size = len - at < segment_size ? len - at : segment_size;
 
-		count(udp, send_patiently(udp, path, ecn, data + at, size, 0));
+		count(udp, send_patiently(udp, path, ecn, data + at, size, 0), 1);
 	}
 }
 
@@ -333,11 +345,13 @@ static void send_train(struct qe_udp *udp, const struct qe_path *path, uint8_t e
 	int error = send_patiently(udp, path, ecn, data, len, (uint16_t)segment_size);
 
 	if (error == EIO)
-		udp->segments = false;
-	if (error == EIO || error == EINVAL || error == EMSGSIZE)
-		send_singly(udp, path, ecn, data, len, segment_size);
-	else
-		count(udp, error);
+		udp->counters.segment_off = true;
+	if (error != EIO && error != EINVAL && error != EMSGSIZE) {
+		count(udp, error, datagrams(len, segment_size));
+		return;
+	}
+	udp->counters.trains_split++;
+	send_singly(udp, path, ecn, data, len, segment_size);
 }
 
 static size_t train_max(size_t segment_size)
@@ -355,10 +369,10 @@ void qe_udp_send(struct qe_udp *udp, const struct qe_path *path, uint8_t ecn, co
 	size_t max = train_max(segment_size);
 
 	if (!udp->ipv6 && path->remote.addr.family != QE_FAMILY_IPV4) {
-		count(udp, ENETUNREACH);
+		count(udp, ENETUNREACH, datagrams(len, segment_size));
 		return;
 	}
-	if (!udp->segments || len <= segment_size) {
+	if (udp->counters.segment_off || len <= segment_size) {
 		send_singly(udp, path, ecn, data, len, segment_size);
 		return;
 	}

@@ -9,11 +9,23 @@
 
 struct qe_udp;
 
+/* Of datagrams, where nothing else is said. Each one given to qe_udp_send is counted in one of the
+ * first five. */
 struct qe_udp_counters {
+	uint64_t sent;        /* the kernel took it */
 	uint64_t no_buffer;   /* the socket's buffer stayed full: lost */
 	uint64_t unreachable; /* no route, no such local address, refused by a firewall: lost */
 	uint64_t too_big;     /* larger than the path's MTU: lost, and QUIC learns from it */
 	uint64_t failed;      /* anything else: lost */
+
+	uint64_t truncated;      /* receives that were cut short: lost, all of the train */
+	uint64_t receive_errors; /* errors that ICMP messages left behind; nothing is lost */
+
+	/* Fallbacks. */
+	bool segment_off;      /* the kernel sends no trains (any more) */
+	bool gro_off;          /* the kernel receives no trains */
+	uint64_t trains_split; /* trains that the kernel refused, and that were sent one by one */
+	uint64_t send_waits;   /* sends that waited for room in the socket's buffer */
 };
 
 /* "[::]" takes IPv4 too, where the machine has IPv6. -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (a port

@@ -162,6 +162,31 @@ static void test_mirror(void **)
 	close_lab(&lab);
 }
 
+/* An interface that is down takes nothing: all that was in the super-packet is lost. */
+static void test_counts_packets(void **)
+{
+	const struct qe_offload train = {.gso = QE_GSO_TCP4,
+		.needs_csum = true,
+		.gso_size = 1000,
+		.hdr_len = 40,
+		.csum_start = 20,
+		.csum_offset = 16};
+	const struct qe_tun_counters *counters;
+	struct qe_tun *tun = nullptr;
+	uint8_t bytes[40 + 4 * 1000 + 1] = {0x45};
+
+	if (!isolated)
+		skip();
+	assert_int_equal(qe_tun_new(&tun, "qetest0"), QE_OK);
+	counters = qe_tun_get_counters(tun);
+	assert_int_equal(qe_tun_write(tun, &train, bytes, sizeof(bytes)), -EIO);
+	assert_int_equal(counters->packets_lost, 5);
+	assert_int_equal(qe_tun_write(tun, &(struct qe_offload){}, bytes, 40), -EIO);
+	assert_int_equal(counters->packets_lost, 6);
+	assert_int_equal(counters->writes, 0);
+	qe_tun_free(tun);
+}
+
 static void test_name_in_use(void **)
 {
 	struct qe_tun *second = nullptr;
@@ -229,6 +254,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mirror),
+		cmocka_unit_test(test_counts_packets),
 		cmocka_unit_test(test_name_in_use),
 		cmocka_unit_test(test_addresses_and_routes),
 	};

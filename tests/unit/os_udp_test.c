@@ -168,6 +168,33 @@ static void test_lost_source_address(void **)
 	qe_udp_free(udp);
 }
 
+/* Each datagram of each train is counted once, whatever became of it. */
+static void test_counts_datagrams(void **)
+{
+	static uint8_t bytes[TRAIN_MAX];
+	struct qe_udp *udp = open_udp("0.0.0.0");
+	const struct qe_udp_counters *counters = qe_udp_get_counters(udp);
+	struct qe_path good = {.remote.port = 9}, bad, ipv6 = good;
+	uint64_t sent = 0, lost = 0;
+
+	assert_int_equal(qe_addr_parse(&good.remote.addr, "127.0.0.1"), QE_OK);
+	assert_int_equal(qe_addr_parse(&ipv6.remote.addr, "::1"), QE_OK);
+	bad = good;
+	assert_int_equal(qe_addr_parse(&bad.local.addr, "192.0.2.1"), QE_OK);
+	for (int i = 0; i < 300; i++) {
+		const struct qe_path *paths[] = {&good, &bad, &ipv6};
+		size_t way = random_below(3), segment = 1 + random_below(1400);
+		size_t n = 1 + random_below(TRAIN_MAX / 1400);
+
+		qe_udp_send(udp, paths[way], 0, bytes, segment * (n - 1) + 1, segment);
+		*(way == 0 ? &sent : &lost) += n;
+	}
+	assert_int_equal(counters->sent, sent);
+	assert_int_equal(counters->unreachable, lost);
+	assert_int_equal(counters->no_buffer + counters->too_big + counters->failed, 0);
+	qe_udp_free(udp);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +206,7 @@ int main(void)
 		cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_address_of_nobody),
 		cmocka_unit_test(test_lost_source_address),
+		cmocka_unit_test(test_counts_datagrams),
 	};
 
 	return cmocka_run_group_tests(tests, random_setup, nullptr);
