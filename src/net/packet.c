@@ -184,6 +184,36 @@ static uint16_t updated_checksum(uint16_t checksum, uint16_t before, uint16_t af
 		(uint64_t)(uint16_t)~checksum + (uint16_t)~before + after);
 }
 
+bool qe_ecn_decapsulate(enum qe_ecn *ret_ecn, enum qe_ecn inner, enum qe_ecn outer)
+{
+	static const uint8_t result[4][4] = {
+		/* outer: Not-ECT, ECT(1), ECT(0), CE */
+		[QE_ECN_NOT_ECT] = {QE_ECN_NOT_ECT, QE_ECN_NOT_ECT, QE_ECN_NOT_ECT},
+		[QE_ECN_ECT1] = {QE_ECN_ECT1, QE_ECN_ECT1, QE_ECN_ECT1, QE_ECN_CE},
+		[QE_ECN_ECT0] = {QE_ECN_ECT0, QE_ECN_ECT1, QE_ECN_ECT0, QE_ECN_CE},
+		[QE_ECN_CE] = {QE_ECN_CE, QE_ECN_CE, QE_ECN_CE, QE_ECN_CE},
+	};
+
+	if (inner == QE_ECN_NOT_ECT && outer == QE_ECN_CE)
+		return false;
+	*ret_ecn = (enum qe_ecn)result[inner][outer];
+	return true;
+}
+
+void qe_packet_set_ecn(uint8_t *bytes, struct qe_packet *packet, enum qe_ecn ecn)
+{
+	uint16_t before = qe_load_u16(bytes);
+
+	packet->traffic_class = (uint8_t)((packet->traffic_class & ~3) | ecn);
+	if (packet->version == 6) {
+		qe_store_u16(bytes, (uint16_t)((before & ~0x30) | ecn << 4));
+		return;
+	}
+	bytes[1] = packet->traffic_class;
+	qe_store_u16(
+		bytes + 10, updated_checksum(qe_load_u16(bytes + 10), before, qe_load_u16(bytes)));
+}
+
 void qe_packet_decrement_hop_limit(uint8_t *packet)
 {
 	uint16_t before = qe_load_u16(packet + 8);

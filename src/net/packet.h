@@ -36,6 +36,20 @@ struct qe_packet {
  * names further hops, as it is then bound elsewhere than its header says (RFC 5095). */
 enum qe_error qe_packet_parse(struct qe_packet *ret_packet, struct qe_bytes bytes);
 
+/* Bits of the traffic class (RFC 3168). */
+enum qe_ecn : uint8_t { QE_ECN_NOT_ECT, QE_ECN_ECT1, QE_ECN_ECT0, QE_ECN_CE };
+
+static inline enum qe_ecn qe_packet_ecn(const struct qe_packet *packet)
+{
+	return (enum qe_ecn)(packet->traffic_class & 3);
+}
+
+/* What a packet goes on with that came through a tunnel with outer on its outer header (RFC 6040,
+ * section 4.2). False: a router wanted to drop it, and its sender does not know ECN. */
+bool qe_ecn_decapsulate(enum qe_ecn *ret_ecn, enum qe_ecn inner, enum qe_ecn outer);
+/* Keeps the IPv4 header checksum right; no other one covers the field. */
+void qe_packet_set_ecn(uint8_t *bytes, struct qe_packet *packet, enum qe_ecn ecn);
+
 /* A hash of protocol, addresses and ports with the seed given. */
 uint64_t qe_packet_flow(const struct qe_packet *packet, uint64_t seed);
 

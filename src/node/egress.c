@@ -161,7 +161,7 @@ static void send_fragments(struct qe_shard *shard, struct shard_peer *speer, str
 	for (unsigned i = 0; (len = qe_ipv4_fragment(fragment, sizeof(fragment), i, mtu,
 				      (struct qe_bytes){bytes, packet->len}, packet)) > 0;
 		i++) {
-		if (qe_link_send(link, &shard->batch, QE_CONTEXT_IP,
+		if (qe_link_send(link, &shard->batch, QE_CONTEXT_IP, qe_packet_ecn(packet),
 			    (struct qe_bytes){fragment, len}, shard->now) != QE_OK) {
 			shard_drop(shard, QE_DROP_QUEUE_FULL);
 			return;
@@ -190,7 +190,8 @@ static enum outcome send_current(struct qe_shard *shard, struct shard_peer *spee
 {
 	bool partial = packet->segmenter.partial;
 	enum qe_error error = qe_link_send(link, &shard->batch,
-		partial ? QE_CONTEXT_IP_PARTIAL : QE_CONTEXT_IP, packet->current, shard->now);
+		partial ? QE_CONTEXT_IP_PARTIAL : QE_CONTEXT_IP, qe_packet_ecn(&packet->parsed),
+		packet->current, shard->now);
 
 	if (error == QE_ERR_TOO_BIG)
 		too_big(shard, speer, link, packet->current, partial);

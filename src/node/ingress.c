@@ -4,6 +4,8 @@
  * whether its destination is ours to deliver, then the coalescer. The two lookups are remembered
  * per peer for the last pair of addresses that passed; the routing table never changes under it.
  */
+#include <string.h>
+
 #include "net/addr.h"
 #include "net/checksum.h"
 #include "node/shard.h"
@@ -57,7 +59,43 @@ static bool may_be_partial(const struct qe_packet *packet)
 	       !packet->fragment;
 }
 
-void ingress_datagram(struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram)
+/* A mark is written into a copy, for the bytes are the link's. */
+static void deliver_marked(struct qe_shard *shard, struct qe_bytes bytes, struct qe_packet *packet,
+	bool partial, enum qe_ecn ecn)
+{
+	struct shard_packet *copy = bytes.len <= SHARD_PACKET_SIZE ? qe_pool_take(shard->packets)
+								   : nullptr;
+
+	if (copy == nullptr) {
+		shard_drop(shard, QE_DROP_NO_MEMORY);
+		return;
+	}
+	memcpy(copy->data, bytes.data, bytes.len);
+	qe_packet_set_ecn(copy->data, packet, ecn);
+	qe_coalescer_add(
+		shard->coalescer, (struct qe_bytes){copy->data, bytes.len}, packet, partial);
+	qe_pool_give(shard->packets, copy);
+}
+
+/* What routers on the way have marked is told to the receiver inside (RFC 6040). */
+static bool deliver(struct qe_shard *shard, struct qe_bytes bytes, struct qe_packet *packet,
+	bool partial, enum qe_ecn outer)
+{
+	enum qe_ecn inner = qe_packet_ecn(packet), ecn;
+
+	if (!qe_ecn_decapsulate(&ecn, inner, outer)) {
+		shard_drop(shard, QE_DROP_CONGESTION);
+		return false;
+	}
+	if (ecn == inner)
+		qe_coalescer_add(shard->coalescer, bytes, packet, partial);
+	else
+		deliver_marked(shard, bytes, packet, partial, ecn);
+	return true;
+}
+
+void ingress_datagram(
+	struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram, enum qe_ecn ecn)
 {
 	struct shard_peer *speer = slink->peer;
 	struct qe_packet packet;
@@ -79,14 +117,13 @@ void ingress_datagram(struct qe_shard *shard, struct shard_link *slink, struct q
 		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
 		return;
 	}
-	if (!addresses_pass(shard, speer, &packet))
+	if (!addresses_pass(shard, speer, &packet) || !deliver(shard, bytes, &packet, partial, ecn))
 		return;
 	speer->rx_packets++;
 	speer->rx_bytes += bytes.len;
 	speer->last_rx = shard->now;
 	shard->counters.rx_packets++;
 	shard->counters.rx_bytes += bytes.len;
-	qe_coalescer_add(shard->coalescer, bytes, &packet, partial);
 }
 
 void ingress_write(void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len)

@@ -165,9 +165,9 @@ static void on_established(void *ctx, struct qe_link *link)
 	shard_set_peer_timer(shard, slink->peer, shard->now);
 }
 
-static void on_datagram(void *ctx, struct qe_link *link, struct qe_bytes datagram)
+static void on_datagram(void *ctx, struct qe_link *link, struct qe_bytes datagram, enum qe_ecn ecn)
 {
-	ingress_datagram(ctx, qe_link_owner(link), datagram);
+	ingress_datagram(ctx, qe_link_owner(link), datagram, ecn);
 }
 
 static bool on_control(void *ctx, struct qe_link *link, struct qe_bytes message)
@@ -267,7 +267,8 @@ const struct qe_peer_ops shard_peer_ops = {
 static bool give_to_link(struct qe_shard *shard, struct shard_link *slink,
 	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
 {
-	enum qe_error error = qe_link_input(slink->link, path, ecn, packet, shard->now);
+	enum qe_error error = qe_link_input(
+		slink->link, path, (enum qe_ecn)(ecn & 3), packet, shard->now);
 
 	if (error != QE_OK)
 		shard_link_failed(shard, slink, error);

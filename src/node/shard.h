@@ -113,6 +113,7 @@ void egress_discard(struct qe_shard *shard, struct shard_peer *speer);
 
 /* ---- ingress.c ---- */
 
-void ingress_datagram(struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram);
+void ingress_datagram(struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram,
+	enum qe_ecn ecn);
 /* For the coalescer. */
 void ingress_write(void *shard, const struct qe_offload *offload, const uint8_t *data, size_t len);

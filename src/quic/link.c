@@ -120,7 +120,8 @@ static int recv_datagram(ngtcp2_conn *, uint32_t, const uint8_t *data, size_t le
 
 	/* The accepting side may send before its HANDSHAKE_DONE has come. */
 	if (link->authenticated)
-		context->ops->datagram(context->ops_ctx, link, (struct qe_bytes){data, len});
+		context->ops->datagram(
+			context->ops_ctx, link, (struct qe_bytes){data, len}, link->ecn_seen);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "crypto/tls.h"
+#include "net/packet.h"
 #include "quic/batch.h"
 #include "quic/cid.h"
 
@@ -52,8 +53,10 @@ struct qe_link_ops {
 	void (*remove_reset)(void *ctx, struct qe_link *link, struct qe_bytes token);
 	/* Both sides have authenticated one another, and both know it. */
 	void (*established)(void *ctx, struct qe_link *link);
-	/* One DATAGRAM frame, with its context byte; the bytes live until the callback returns. */
-	void (*datagram)(void *ctx, struct qe_link *link, struct qe_bytes datagram);
+	/* One DATAGRAM frame, with its context byte, and what stood on the UDP datagram that
+	 * brought it; the bytes live until the callback returns. */
+	void (*datagram)(
+		void *ctx, struct qe_link *link, struct qe_bytes datagram, enum qe_ecn ecn);
 	/* One control message; false if it is malformed, which ends the link. */
 	bool (*control)(void *ctx, struct qe_link *link, struct qe_bytes message);
 	/* The peer's address has changed and the new one has been validated. */
@@ -94,14 +97,15 @@ struct qe_link *qe_link_free(struct qe_link *link);
 /* One UDP datagram. QE_OK also for what was ignored. QE_ERR_CLOSED when the peer has closed the
  * link or reset it: free it. Any other error: the link is to be closed with qe_link_close and then
  * freed. qe_link_reason says why. */
-enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, uint8_t ecn,
+enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, enum qe_ecn ecn,
 	struct qe_bytes packet, qe_time now);
 /* Send what the link has to send of its own: handshake, acknowledgements, control, probes. */
 enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_time now);
-/* Send one IP packet. QE_ERR_BLOCKED: not now, try again after the next input or at the deadline.
- * QE_ERR_TOO_BIG: more than qe_link_path_mtu. Other errors as qe_link_input. */
+/* Send one IP packet, in a UDP datagram marked with ecn. QE_ERR_BLOCKED: not now, try again after
+ * the next input or at the deadline. QE_ERR_TOO_BIG: more than qe_link_path_mtu. Other errors as
+ * qe_link_input. */
 enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t context_byte,
-	struct qe_bytes packet, qe_time now);
+	enum qe_ecn ecn, struct qe_bytes packet, qe_time now);
 /* Run what is due; to be called at qe_link_deadline, followed by qe_link_write. Errors as
  * qe_link_input; a link that has been idle or unanswered too long gives QE_ERR_CLOSED. */
 enum qe_error qe_link_timer(struct qe_link *link, qe_time now);

@@ -63,7 +63,8 @@ struct qe_link {
 	size_t n_tokens;
 	struct large_losses large;
 
-	qe_time now; /* of the call under way, for the callbacks */
+	qe_time now;          /* of the call under way, for the callbacks */
+	enum qe_ecn ecn_seen; /* on the UDP datagram being read */
 	qe_time started, established_at;
 	qe_time last_input, unanswered_since;
 	qe_time next_ready_check;

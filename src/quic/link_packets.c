@@ -2,6 +2,10 @@
 /*
  * Packets of a link: in, out, and at its deadlines. qe_link_send runs once for each IP packet: it
  * writes straight into the batch, and nothing in it allocates.
+ *
+ * ECN belongs to the packets inside (RFC 6040), whose senders can act on it; BBR, which rules
+ * outside, does next to nothing about it. So ngtcp2 is given no packet info to mark or to judge:
+ * what carries an IP packet is marked as that is, everything else Not-ECT.
  */
 #include <errno.h>
 
@@ -63,17 +67,17 @@ static enum qe_error failed(struct qe_link *link, int failure)
 	}
 }
 
-enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, uint8_t ecn,
+enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, enum qe_ecn ecn,
 	struct qe_bytes packet, qe_time now)
 {
 	ngtcp2_path_storage storage;
 	struct qe_path normal = link_normal_path(link, path);
 	ngtcp2_path from = link_path_to_ngtcp2(&storage, &normal);
-	ngtcp2_pkt_info info = {.ecn = ecn};
 
 	link->now = now;
+	link->ecn_seen = ecn;
 	link->local_seen = path->local;
-	int rv = ngtcp2_conn_read_pkt(link->conn, &from, &info, packet.data, packet.len, now);
+	int rv = ngtcp2_conn_read_pkt(link->conn, &from, nullptr, packet.data, packet.len, now);
 
 	return rv == 0 ? QE_OK : failed(link, rv);
 }
@@ -110,20 +114,19 @@ static void note_progress(struct qe_link *link, qe_time now)
 }
 
 /* Writes one packet with what the link itself has to say; 0 bytes when it has nothing. */
-static ngtcp2_ssize write_packet(
-	struct qe_link *link, uint8_t *to, size_t size, ngtcp2_pkt_info *info, qe_time now)
+static ngtcp2_ssize write_packet(struct qe_link *link, uint8_t *to, size_t size, qe_time now)
 {
 	ngtcp2_vec vectors[8];
 	size_t n = link_control_unsent(&link->control, vectors, 8);
 	ngtcp2_ssize taken = -1;
-	ngtcp2_ssize len = ngtcp2_conn_writev_stream(link->conn, &link->written.path, info, to,
+	ngtcp2_ssize len = ngtcp2_conn_writev_stream(link->conn, &link->written.path, nullptr, to,
 		size, &taken, NGTCP2_WRITE_STREAM_FLAG_NONE, n > 0 ? link->control.id : -1, vectors,
 		n, now);
 
 	if (taken > 0)
 		link_control_mark_sent(&link->control, (size_t)taken);
 	if (len == NGTCP2_ERR_STREAM_DATA_BLOCKED)
-		len = ngtcp2_conn_writev_stream(link->conn, &link->written.path, info, to, size,
+		len = ngtcp2_conn_writev_stream(link->conn, &link->written.path, nullptr, to, size,
 			nullptr, NGTCP2_WRITE_STREAM_FLAG_NONE, -1, nullptr, 0, now);
 	return len;
 }
@@ -138,16 +141,14 @@ enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_tim
 		ngtcp2_conn_set_keep_alive_timeout(link->conn, 1);
 	for (;;) {
 		uint8_t *to = qe_batch_room(batch, size);
-		ngtcp2_pkt_info info;
 		struct qe_path other;
-		ngtcp2_ssize len = write_packet(link, to, size, &info, now);
+		ngtcp2_ssize len = write_packet(link, to, size, now);
 
 		if (len < 0)
 			return failed(link, (int)len);
 		if (len == 0)
 			break;
-		qe_batch_add(
-			batch, (size_t)len, link_written_path(link, &other), (uint8_t)info.ecn);
+		qe_batch_add(batch, (size_t)len, link_written_path(link, &other), QE_ECN_NOT_ECT);
 	}
 	if (link->probe)
 		ngtcp2_conn_set_keep_alive_timeout(link->conn, LINK_KEEPALIVE);
@@ -157,7 +158,7 @@ enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_tim
 }
 
 enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t context_byte,
-	struct qe_bytes packet, qe_time now)
+	enum qe_ecn ecn, struct qe_bytes packet, qe_time now)
 {
 	ngtcp2_vec vectors[] = {{&context_byte, 1}, {(uint8_t *)packet.data, packet.len}};
 	size_t need = packet.len + QE_LINK_OVERHEAD;
@@ -168,11 +169,10 @@ enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t
 		return qe_link_is_ready(link, now) ? QE_ERR_TOO_BIG : QE_ERR_BLOCKED;
 	for (;;) {
 		uint8_t *to = qe_batch_room(batch, size);
-		ngtcp2_pkt_info info;
 		struct qe_path other;
 		int accepted = 0;
 		ngtcp2_ssize len = ngtcp2_conn_writev_datagram(link->conn, &link->written.path,
-			&info, to, size, &accepted,
+			nullptr, to, size, &accepted,
 			padded ? NGTCP2_WRITE_DATAGRAM_FLAG_PADDING
 			       : NGTCP2_WRITE_DATAGRAM_FLAG_NONE,
 			packet.len, vectors, 2, now);
@@ -181,8 +181,8 @@ enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t
 			return failed(link, (int)len);
 		if (len == 0)
 			return QE_ERR_BLOCKED;
-		qe_batch_add(
-			batch, (size_t)len, link_written_path(link, &other), (uint8_t)info.ecn);
+		qe_batch_add(batch, (size_t)len, link_written_path(link, &other),
+			accepted ? ecn : QE_ECN_NOT_ECT);
 		if (accepted)
 			return QE_OK;
 	}
@@ -215,7 +215,6 @@ void qe_link_close(
 {
 	size_t size = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
 	uint8_t *to = qe_batch_room(batch, size);
-	ngtcp2_pkt_info info;
 	ngtcp2_ccerr error;
 	struct qe_path other;
 
@@ -231,11 +230,10 @@ void qe_link_close(
 		ngtcp2_ccerr_set_application_error(
 			&error, link->control_broken ? QE_CLOSE_CONTROL : code, nullptr, 0);
 	ngtcp2_ssize len = ngtcp2_conn_write_connection_close(
-		link->conn, &link->written.path, &info, to, size, &error, now);
+		link->conn, &link->written.path, nullptr, to, size, &error, now);
 
 	if (len > 0)
-		qe_batch_add(
-			batch, (size_t)len, link_written_path(link, &other), (uint8_t)info.ecn);
+		qe_batch_add(batch, (size_t)len, link_written_path(link, &other), QE_ECN_NOT_ECT);
 }
 
 void qe_link_probe(struct qe_link *link)

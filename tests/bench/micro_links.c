@@ -70,7 +70,7 @@ static void on_established(void *ctx, struct qe_link *)
 	((struct end *)ctx)->established = true;
 }
 
-static void on_datagram(void *ctx, struct qe_link *, struct qe_bytes)
+static void on_datagram(void *ctx, struct qe_link *, struct qe_bytes, enum qe_ecn)
 {
 	((struct end *)ctx)->n_datagrams++;
 }
@@ -129,7 +129,8 @@ static void take(struct end *end, qe_time now)
 
 		if (end->link == nullptr)
 			accept_first(end, packet, now);
-		micro_must(qe_link_input(end->link, &end->path, 0, packet, now) == QE_OK,
+		micro_must(
+			qe_link_input(end->link, &end->path, QE_ECN_NOT_ECT, packet, now) == QE_OK,
 			"a link has failed");
 	}
 	from->n_wire = 0;
@@ -177,7 +178,7 @@ static size_t send_packets(struct end *end, qe_time now)
 	static uint8_t bytes[packet_size] = {0x45};
 	size_t n = 0;
 
-	while (n < packets && qe_link_send(end->link, &end->batch, QE_CONTEXT_IP,
+	while (n < packets && qe_link_send(end->link, &end->batch, QE_CONTEXT_IP, QE_ECN_NOT_ECT,
 				      (struct qe_bytes){bytes, packet_size}, now) == QE_OK)
 		n++;
 	flush(end, now);

@@ -49,6 +49,7 @@ struct mesh_wire {
 	size_t queue; /* bytes in front of the bottleneck; the tail is dropped */
 	size_t mtu;   /* the largest UDP payload that passes */
 	bool cut;
+	const uint8_t *remark; /* what becomes of each ECN field on the way; NULL: nothing */
 };
 
 /* A NAT box with one public address: a mapping per inside host and remote endpoint, which nobody
@@ -97,6 +98,7 @@ struct mesh_host {
 	uint64_t tun_writes, tun_packets; /* super-packets count once, and as what they hold */
 
 	uint64_t tx_datagrams, tx_bytes, rx_datagrams, rx_bytes; /* UDP payloads */
+	uint64_t tx_ecn[4];                                      /* datagrams, by their ECN field */
 	uint64_t unsendable; /* from an address that the host no longer has */
 
 	unsigned events[QE_EVENT_STRANGER + 1];
@@ -227,7 +229,7 @@ struct mesh_inner {
 			   */
 	uint16_t source_port, destination_port;
 	uint32_t sequence; /* TCP */
-	uint8_t tcp_flags;
+	uint8_t tcp_flags, traffic_class;
 	bool dont_fragment; /* IPv4 */
 };
 size_t mesh_build(uint8_t *to, const struct mesh_inner *inner, struct qe_bytes payload);
@@ -251,6 +253,7 @@ struct mesh_flow {
 	uint64_t seen_capacity;
 	uint64_t sent, received, duplicates, damaged, reordered, refused; /* cells */
 	uint64_t next;
+	uint64_t marked; /* packets that came with CE */
 	qe_time started, last_received, longest_gap;
 	qe_time longest_delay, total_delay; /* of UDP; from injection to delivery */
 };

@@ -19,7 +19,7 @@ static size_t put_ip(uint8_t *to, const struct mesh_inner *inner, size_t transpo
 {
 	if (inner->source.family == QE_FAMILY_IPV6) {
 		memset(to, 0, 40);
-		to[0] = 0x60;
+		qe_store_u16(to, (uint16_t)(0x6000 | inner->traffic_class << 4));
 		qe_store_u16(to + 4, (uint16_t)transport_len);
 		to[6] = inner->protocol;
 		to[7] = 64;
@@ -29,6 +29,7 @@ static size_t put_ip(uint8_t *to, const struct mesh_inner *inner, size_t transpo
 	}
 	memset(to, 0, 20);
 	to[0] = 0x45;
+	to[1] = inner->traffic_class;
 	qe_store_u16(to + 2, (uint16_t)(20 + transport_len));
 	to[6] = inner->dont_fragment ? 0x40 : 0;
 	to[8] = 64;
@@ -238,6 +239,8 @@ static void deliver(struct mesh_host *host, const uint8_t *bytes, size_t len)
 
 	struct mesh_flow *flow = flow_of(host, &packet);
 	struct qe_bytes payload = {bytes + packet.payload, len - packet.payload};
+	if (flow)
+		flow->marked += qe_packet_ecn(&packet) == QE_ECN_CE;
 	if (flow && packet.protocol == QE_IP_UDP) {
 		take_udp(flow, payload);
 	} else if (flow) {

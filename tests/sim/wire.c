@@ -302,7 +302,7 @@ static void put_on_wire(struct mesh *mesh, struct mesh_laid *laid, uint8_t ecn,
 	datagram->event.fire = arrive;
 	datagram->source = path->local;
 	datagram->destination = path->remote;
-	datagram->ecn = ecn;
+	datagram->ecn = wire->remark ? wire->remark[ecn] : ecn;
 	datagram->len = bytes.len;
 	memcpy(datagram->bytes, bytes.data, bytes.len);
 	if (mesh_chance(mesh, wire->corruption))
@@ -318,6 +318,7 @@ void mesh_transmit(
 	mesh_check(mesh, bytes.len > 0 && bytes.len <= MESH_DATAGRAM_MAX, "%zu", bytes.len);
 	host->tx_datagrams++;
 	host->tx_bytes += bytes.len;
+	host->tx_ecn[ecn]++;
 	if (mesh->tap)
 		mesh->tap(mesh->tap_ctx, host, bytes);
 

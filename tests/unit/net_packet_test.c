@@ -308,6 +308,42 @@ static void flows_are_told_apart(void **state)
 	}
 }
 
+/* RFC 6040, figure 4, row by row. */
+static void ecn_as_the_rfc_has_it(void **state)
+{
+	static const char rows[4][5] = {"000-", "1113", "2123", "3333"};
+	(void)state;
+
+	for (unsigned inner = 0; inner < 4; inner++) {
+		for (unsigned outer = 0; outer < 4; outer++) {
+			enum qe_ecn ecn = QE_ECN_NOT_ECT;
+			bool kept = qe_ecn_decapsulate(
+				&ecn, (enum qe_ecn)inner, (enum qe_ecn)outer);
+
+			assert_int_equal(kept ? '0' + (int)ecn : '-', rows[inner][outer]);
+		}
+	}
+}
+
+static void ecn_is_written(void **state)
+{
+	static uint8_t expected[PACKET_MAX];
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct spec spec = random_packet();
+		struct qe_packet packet = parse(&spec);
+		enum qe_ecn ecn = (enum qe_ecn)random_below(4);
+		size_t len;
+
+		qe_packet_set_ecn(bytes, &packet, ecn);
+		spec.traffic_class = (uint8_t)((spec.traffic_class & 0xfc) | ecn);
+		assert_int_equal(packet.traffic_class, spec.traffic_class);
+		len = build(expected, &spec);
+		assert_memory_equal(bytes, expected, len);
+	}
+}
+
 static void hop_limit_goes_down(void **state)
 {
 	static uint8_t expected[PACKET_MAX];
@@ -407,6 +443,8 @@ int main(void)
 		cmocka_unit_test(zero_is_no_udp_checksum),
 		cmocka_unit_test(flows_are_told_apart),
 		cmocka_unit_test(hop_limit_goes_down),
+		cmocka_unit_test(ecn_as_the_rfc_has_it),
+		cmocka_unit_test(ecn_is_written),
 		cmocka_unit_test(mss_is_clamped),
 		cmocka_unit_test(broken_options_are_left_alone),
 	};

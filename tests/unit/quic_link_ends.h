@@ -22,6 +22,7 @@
 
 struct wire_datagram {
 	qe_time due;
+	enum qe_ecn ecn;
 	size_t len;
 	uint8_t *bytes;
 };
@@ -36,7 +37,7 @@ struct end {
 
 	/* What has been sent and not yet come; what is held back on purpose stays in front. */
 	struct wire_datagram out[DATAGRAMS_MAX];
-	size_t n_out, n_sent;
+	size_t n_out, n_sent, n_marked;
 	size_t sizes[DATAGRAMS_MAX]; /* of what was sent, from the start or the last look */
 	size_t n_sizes;
 
@@ -47,6 +48,7 @@ struct end {
 	bool refuses, refuses_control;
 	uint8_t datagram[65536];
 	size_t datagram_len;
+	enum qe_ecn ecn; /* of the last datagram */
 	/* All control messages in a row, and where in it they end. */
 	uint8_t messages[MESSAGES_MAX * QE_LINK_CONTROL_MAX / 2];
 	size_t message_ends[MESSAGES_MAX], n_messages;
@@ -138,12 +140,14 @@ static inline void on_established(void *ctx, struct qe_link *link)
 	end->n_established++;
 }
 
-static inline void on_datagram(void *ctx, struct qe_link *link, struct qe_bytes datagram)
+static inline void on_datagram(
+	void *ctx, struct qe_link *link, struct qe_bytes datagram, enum qe_ecn ecn)
 {
 	struct end *end = end_of(ctx, link);
 
 	assert_int_equal(end->n_established, 1);
 	end->n_datagrams++;
+	end->ecn = ecn;
 	end->datagram_len = datagram.len;
 	memcpy(end->datagram, datagram.data, datagram.len);
 }
@@ -181,8 +185,8 @@ static const struct qe_link_ops ops = {
 
 /* ---- the wire ---- */
 
-static inline void put_on_wire(void *ctx, const struct qe_path *path, uint8_t, const uint8_t *data,
-	size_t len, size_t segment_size)
+static inline void put_on_wire(void *ctx, const struct qe_path *path, uint8_t ecn,
+	const uint8_t *data, size_t len, size_t segment_size)
 {
 	struct end *end = ctx;
 
@@ -193,12 +197,15 @@ static inline void put_on_wire(void *ctx, const struct qe_path *path, uint8_t, c
 		assert_true(end->n_out < DATAGRAMS_MAX && end->n_sizes < DATAGRAMS_MAX);
 		end->sizes[end->n_sizes++] = part;
 		end->n_sent++;
+		end->n_marked += ecn != QE_ECN_NOT_ECT;
 		if (pair.cut || part > pair.mtu)
 			continue;
 		struct wire_datagram *datagram = &end->out[end->n_out++];
 
-		*datagram = (struct wire_datagram){
-			.due = pair.now + DELAY, .len = part, .bytes = malloc(part)};
+		*datagram = (struct wire_datagram){.due = pair.now + DELAY,
+			.ecn = (enum qe_ecn)ecn,
+			.len = part,
+			.bytes = malloc(part)};
 		memcpy(datagram->bytes, data + at, part);
 	}
 }
@@ -235,19 +242,19 @@ static inline void accept_first(struct end *end, struct qe_bytes packet)
 	qe_batch_flush(&end->batch);
 }
 
-static inline void give(struct end *end, struct qe_bytes packet)
+static inline void give(struct end *end, enum qe_ecn ecn, struct qe_bytes packet)
 {
 	if (end->link == nullptr)
 		accept_first(end, packet);
 	if (end->link != nullptr && end->error == QE_OK)
-		note(end, qe_link_input(end->link, &end->path, 0, packet, pair.now));
+		note(end, qe_link_input(end->link, &end->path, ecn, packet, pair.now));
 }
 
 static inline void give_first(struct end *from)
 {
 	struct wire_datagram *datagram = &from->out[0];
 
-	give(from->other, (struct qe_bytes){datagram->bytes, datagram->len});
+	give(from->other, datagram->ecn, (struct qe_bytes){datagram->bytes, datagram->len});
 	take_off_wire(from, 0);
 }
 

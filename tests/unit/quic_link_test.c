@@ -209,13 +209,13 @@ static void what_waits_for_the_peer_is_bounded(void **)
 
 /* ---- datagrams ---- */
 
-static void transmit(struct end *end, uint8_t context_byte, size_t len)
+static void transmit(struct end *end, uint8_t context_byte, enum qe_ecn ecn, size_t len)
 {
 	uint8_t bytes[2048];
 
 	fill(bytes, len, (unsigned)len);
-	while (qe_link_send(end->link, &end->batch, context_byte, (struct qe_bytes){bytes, len},
-		       pair.now) == QE_ERR_BLOCKED)
+	while (qe_link_send(end->link, &end->batch, context_byte, ecn,
+		       (struct qe_bytes){bytes, len}, pair.now) == QE_ERR_BLOCKED)
 		run(DELAY);
 	qe_batch_flush(&end->batch);
 	qe_link_sent(end->link, pair.now);
@@ -232,20 +232,26 @@ static void check_datagram(const struct end *end, uint8_t context_byte, size_t l
 
 static void datagrams_of_all_sizes(void **)
 {
-	unsigned sent = 0;
+	unsigned sent = 0, marked = 0;
 
 	pair_link();
 	for (size_t len = 1; len <= qe_link_path_mtu(pair.client.link); len++) {
 		struct end *from = len % 2 ? &pair.client : &pair.server;
 		unsigned before = from->other->n_datagrams;
 
-		transmit(from, len % 3 == 0, len);
+		enum qe_ecn ecn = (enum qe_ecn)(len / 2 % 4);
+
+		transmit(from, len % 3 == 0, ecn, len);
 		run(2 * DELAY);
+		assert_int_equal(from->other->ecn, ecn);
+		marked += ecn != QE_ECN_NOT_ECT;
 		assert_int_equal(from->other->n_datagrams, before + 1);
 		check_datagram(from->other, len % 3 == 0, len);
 		sent++;
 	}
 	assert_true(sent >= 1400);
+	/* Nothing else is marked: handshake, acknowledgements, probes. */
+	assert_int_equal(pair.client.n_marked + pair.server.n_marked, marked);
 	assert_both_live();
 	pair_done();
 }
@@ -253,8 +259,8 @@ static void datagrams_of_all_sizes(void **)
 static enum qe_error try(struct end *end, size_t len)
 {
 	static const uint8_t bytes[4096];
-	enum qe_error error = qe_link_send(
-		end->link, &end->batch, QE_CONTEXT_IP, (struct qe_bytes){bytes, len}, pair.now);
+	enum qe_error error = qe_link_send(end->link, &end->batch, QE_CONTEXT_IP, QE_ECN_NOT_ECT,
+		(struct qe_bytes){bytes, len}, pair.now);
 
 	qe_batch_flush(&end->batch);
 	return error;
@@ -300,7 +306,7 @@ static void check_equal_sizes(size_t len)
 		while (try(&pair.client, len) == QE_ERR_BLOCKED)
 			run(DELAY);
 		if (i % 7 == 3) { /* something to acknowledge, and another packet number */
-			transmit(&pair.server, QE_CONTEXT_IP, 50);
+			transmit(&pair.server, QE_CONTEXT_IP, QE_ECN_NOT_ECT, 50);
 			run(2 * DELAY);
 		}
 	}
@@ -338,12 +344,12 @@ static void keys_are_updated(void **)
 
 			/* ngtcp2 makes the next keys when it writes, a while after the last update.
 			 */
-			transmit(from, QE_CONTEXT_IP, 50);
+			transmit(from, QE_CONTEXT_IP, QE_ECN_NOT_ECT, 50);
 			run(QE_SECOND);
 			assert_int_equal(
 				ngtcp2_conn_initiate_key_update(from->link->conn, pair.now), 0);
-			transmit(from, QE_CONTEXT_IP, 100 + generation);
-			transmit(from->other, QE_CONTEXT_IP, 200 + generation);
+			transmit(from, QE_CONTEXT_IP, QE_ECN_NOT_ECT, 100 + generation);
+			transmit(from->other, QE_CONTEXT_IP, QE_ECN_NOT_ECT, 200 + generation);
 			run(5 * QE_SECOND);
 			check_datagram(from->other, QE_CONTEXT_IP, 100 + generation);
 			check_datagram(from, QE_CONTEXT_IP, 200 + generation);
