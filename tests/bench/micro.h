@@ -25,3 +25,4 @@ void micro_must(bool good, const char *what);
 void micro_add_aead(void);    /* sealing and opening, by provider, suite and size */
 void micro_add_packets(void); /* splitting and coalescing */
 void micro_add_links(void);   /* two links: writing and reading datagrams, and the handshake */
+void micro_add_rejects(void); /* datagrams that are not welcome */
