@@ -8,8 +8,8 @@
 #include "base/time.h"
 #include "crypto/random.h"
 #include "quic/link_internal.h"
+#include "quic/retry.h"
 
-constexpr qe_time RETRY_TOKEN_LIFE = 10 * QE_SECOND;
 constexpr size_t RESET_MAX = 42;
 
 enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *ret_dcid)
@@ -26,44 +26,20 @@ enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *
 	return packet.data[0] & 0x80 ? QE_PACKET_LONG : QE_PACKET_SHORT;
 }
 
-/* A token of ours for this address and connection ID gives back the knock. */
-static bool verify_token(struct qe_first_packet *first, struct qe_link_context *context,
-	const struct qe_path *path, const ngtcp2_pkt_hd *header, qe_time now)
-{
-	ngtcp2_path_storage storage;
-	ngtcp2_path from = link_path_to_ngtcp2(&storage, path);
-	ngtcp2_cid original;
-
-	if (ngtcp2_crypto_verify_retry_token(&original, header->token, header->tokenlen,
-		    context->cids.retry, sizeof(context->cids.retry), header->version,
-		    from.remote.addr, from.remote.addrlen, &header->dcid, RETRY_TOKEN_LIFE,
-		    now) != 0 ||
-		original.datalen != QE_KNOCK_SIZE)
-		return false;
-	memcpy(first->original_dcid, original.data, QE_KNOCK_SIZE);
-	first->validated = true;
-	return true;
-}
-
 static bool write_retry(struct qe_link_context *context, struct qe_batch *batch,
 	const struct qe_path *path, const ngtcp2_pkt_hd *header, qe_time now)
 {
-	uint8_t token[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN];
-	ngtcp2_path_storage storage;
-	ngtcp2_path from = link_path_to_ngtcp2(&storage, path);
+	uint8_t token[QE_RETRY_TOKEN_SIZE];
 	ngtcp2_cid scid = {.datalen = QE_CID_SIZE};
 
-	if (qe_cid_make(&context->cids, scid.data) != QE_OK)
-		return false;
-	ngtcp2_ssize token_len = ngtcp2_crypto_generate_retry_token(token, context->cids.retry,
-		sizeof(context->cids.retry), header->version, from.remote.addr, from.remote.addrlen,
-		&scid, &header->dcid, now);
-
-	if (token_len < 0)
+	if (qe_cid_make(&context->cids, scid.data) != QE_OK ||
+		qe_retry_token_make(&context->cids, token, &path->remote,
+			(struct qe_bytes){scid.data, scid.datalen},
+			(struct qe_bytes){header->dcid.data, header->dcid.datalen}, now) != QE_OK)
 		return false;
 	uint8_t *to = qe_batch_room(batch, NGTCP2_MAX_UDP_PAYLOAD_SIZE);
 	ngtcp2_ssize len = ngtcp2_crypto_write_retry(to, NGTCP2_MAX_UDP_PAYLOAD_SIZE,
-		header->version, &header->scid, &scid, &header->dcid, token, (size_t)token_len);
+		header->version, &header->scid, &scid, &header->dcid, token, sizeof(token));
 
 	if (len < 0)
 		return false;
@@ -87,9 +63,10 @@ enum qe_first_verdict qe_first_packet_check(struct qe_first_packet *ret_first,
 	first.scid = (struct qe_bytes){ids.scid, ids.scidlen};
 	first.token = (struct qe_bytes){header.token, header.tokenlen};
 	first.version = header.version;
-	bool knocked = qe_knock_is_valid(first.dcid, &context->cids.id);
-
-	if (!knocked && !verify_token(&first, context, path, &header, now))
+	if (first.dcid.len != QE_KNOCK_SIZE)
+		first.validated = qe_retry_token_check(&context->cids, first.original_dcid,
+			first.token, &path->remote, first.dcid, now);
+	if (!first.validated && !qe_knock_is_valid(&context->cids, first.dcid))
 		return QE_FIRST_NO_KNOCK;
 	if (want_retry && !first.validated)
 		return write_retry(context, batch, path, &header, now) ? QE_FIRST_RETRY

@@ -7,34 +7,52 @@
 
 constexpr size_t CID_MAC_AT = 5;
 constexpr size_t KNOCK_MAC_AT = 8;
+static const char knock_label[] = "quicether/1 knock";
+constexpr size_t KNOCK_LABEL_SIZE = sizeof(knock_label) - 1;
+constexpr size_t KNOCK_MESSAGE_SIZE = KNOCK_LABEL_SIZE + KNOCK_MAC_AT;
 
 static struct qe_bytes text_bytes(const char *text)
 {
 	return (struct qe_bytes){(const uint8_t *)text, strlen(text)};
 }
 
+static enum qe_error derive_mac(struct qe_mac **ret_mac, struct qe_bytes secret, const char *use)
+{
+	uint8_t key[32];
+
+	QE_TRY(qe_hmac(key, sizeof(key), secret, text_bytes(use)));
+	enum qe_error error = qe_mac_new(ret_mac, (struct qe_bytes){key, sizeof(key)});
+
+	qe_wipe(key, sizeof(key));
+	return error;
+}
+
 enum qe_error qe_cid_keys_init(struct qe_cid_keys *keys, uint8_t worker,
 	const uint8_t secret[static 32], const struct qe_node_id *id)
 {
-	struct qe_bytes key = {secret, 32};
+	struct qe_bytes from = {secret, 32};
 
-	*keys = (struct qe_cid_keys){.worker = worker, .id = *id};
-	QE_TRY(qe_hmac(keys->mac, sizeof(keys->mac), key, text_bytes("connection id")));
-	QE_TRY(qe_hmac(keys->reset, sizeof(keys->reset), key, text_bytes("stateless reset")));
-	return qe_hmac(keys->retry, sizeof(keys->retry), key, text_bytes("retry token"));
+	*keys = (struct qe_cid_keys){.worker = worker};
+	QE_TRY(derive_mac(&keys->cid, from, "connection id"));
+	QE_TRY(derive_mac(&keys->reset, from, "stateless reset"));
+	QE_TRY(derive_mac(&keys->retry, from, "retry token"));
+	return qe_mac_new(&keys->knock, (struct qe_bytes){id->bytes, sizeof(id->bytes)});
 }
 
 void qe_cid_keys_done(struct qe_cid_keys *keys)
 {
-	qe_wipe(keys, sizeof(*keys));
+	qe_mac_free(keys->cid);
+	qe_mac_free(keys->reset);
+	qe_mac_free(keys->retry);
+	qe_mac_free(keys->knock);
+	*keys = (struct qe_cid_keys){};
 }
 
 static enum qe_error cid_mac(
 	const struct qe_cid_keys *keys, uint8_t mac[static 3], const uint8_t *cid)
 {
-	return qe_hmac(mac, QE_CID_SIZE - CID_MAC_AT,
-		(struct qe_bytes){keys->mac, sizeof(keys->mac)},
-		(struct qe_bytes){cid, CID_MAC_AT});
+	return qe_mac_make(
+		keys->cid, mac, QE_CID_SIZE - CID_MAC_AT, (struct qe_bytes){cid, CID_MAC_AT});
 }
 
 enum qe_error qe_cid_make(const struct qe_cid_keys *keys, uint8_t to[static QE_CID_SIZE])
@@ -57,33 +75,32 @@ bool qe_cid_is_ours(const struct qe_cid_keys *keys, struct qe_bytes cid)
 enum qe_error qe_cid_reset_token(
 	const struct qe_cid_keys *keys, uint8_t to[static QE_RESET_TOKEN_SIZE], struct qe_bytes cid)
 {
-	return qe_hmac(
-		to, QE_RESET_TOKEN_SIZE, (struct qe_bytes){keys->reset, sizeof(keys->reset)}, cid);
+	return qe_mac_make(keys->reset, to, QE_RESET_TOKEN_SIZE, cid);
 }
 
-static enum qe_error knock_mac(uint8_t *mac, const uint8_t *salt, const struct qe_node_id *server)
+static struct qe_bytes knock_message(uint8_t to[static KNOCK_MESSAGE_SIZE], const uint8_t *salt)
 {
-	static const char label[] = "quicether/1 knock";
-	uint8_t message[sizeof(label) - 1 + KNOCK_MAC_AT];
-
-	memcpy(message, label, sizeof(label) - 1);
-	memcpy(message + sizeof(label) - 1, salt, KNOCK_MAC_AT);
-	return qe_hmac(mac, QE_KNOCK_SIZE - KNOCK_MAC_AT,
-		(struct qe_bytes){server->bytes, sizeof(server->bytes)},
-		(struct qe_bytes){message, sizeof(message)});
+	memcpy(to, knock_label, KNOCK_LABEL_SIZE);
+	memcpy(to + KNOCK_LABEL_SIZE, salt, KNOCK_MAC_AT);
+	return (struct qe_bytes){to, KNOCK_MESSAGE_SIZE};
 }
 
 enum qe_error qe_knock_make(uint8_t to[static QE_KNOCK_SIZE], const struct qe_node_id *server)
 {
+	uint8_t message[KNOCK_MESSAGE_SIZE];
+
 	qe_random(to, KNOCK_MAC_AT);
-	return knock_mac(to + KNOCK_MAC_AT, to, server);
+	return qe_hmac(to + KNOCK_MAC_AT, QE_KNOCK_SIZE - KNOCK_MAC_AT,
+		(struct qe_bytes){server->bytes, sizeof(server->bytes)},
+		knock_message(message, to));
 }
 
-bool qe_knock_is_valid(struct qe_bytes cid, const struct qe_node_id *server)
+bool qe_knock_is_valid(const struct qe_cid_keys *keys, struct qe_bytes cid)
 {
-	uint8_t mac[QE_KNOCK_SIZE - KNOCK_MAC_AT];
+	uint8_t message[KNOCK_MESSAGE_SIZE], mac[QE_KNOCK_SIZE - KNOCK_MAC_AT];
 
-	if (cid.len != QE_KNOCK_SIZE || knock_mac(mac, cid.data, server) != QE_OK)
+	if (cid.len != QE_KNOCK_SIZE || qe_mac_make(keys->knock, mac, sizeof(mac),
+						knock_message(message, cid.data)) != QE_OK)
 		return false;
 	return qe_bytes_equal_secret((struct qe_bytes){mac, sizeof(mac)},
 		(struct qe_bytes){cid.data + KNOCK_MAC_AT, sizeof(mac)});

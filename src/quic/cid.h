@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "crypto/mac.h"
 
 constexpr size_t QE_CID_SIZE = 8;
 constexpr size_t QE_KNOCK_SIZE = 20;
@@ -20,11 +21,11 @@ constexpr size_t QE_RESET_TOKEN_SIZE = 16;
 
 struct qe_cid_keys {
 	uint8_t worker;
-	uint8_t mac[32], reset[32], retry[32]; /* secrets, the same after a restart of the node */
-	struct qe_node_id id;
+	struct qe_mac *cid, *reset, *retry; /* of secrets, the same after a restart of the node */
+	struct qe_mac *knock;               /* of the NodeId */
 };
 
-/* secret: 32 bytes that only this node knows. */
+/* secret: 32 bytes that only this node knows. To be done with also after an error. */
 enum qe_error qe_cid_keys_init(struct qe_cid_keys *keys, uint8_t worker,
 	const uint8_t secret[static 32], const struct qe_node_id *id);
 void qe_cid_keys_done(struct qe_cid_keys *keys); /* wipes */
@@ -36,7 +37,7 @@ enum qe_error qe_cid_reset_token(const struct qe_cid_keys *keys,
 	uint8_t to[static QE_RESET_TOKEN_SIZE], struct qe_bytes cid);
 
 enum qe_error qe_knock_make(uint8_t to[static QE_KNOCK_SIZE], const struct qe_node_id *server);
-bool qe_knock_is_valid(struct qe_bytes cid, const struct qe_node_id *server);
+bool qe_knock_is_valid(const struct qe_cid_keys *keys, struct qe_bytes cid);
 
 /* The key under which a connection ID of either kind stands in a map. Two different ones may, in
  * theory, share a key: the link compares the whole. */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "crypto/aead.h"
+#include "crypto/mac.h"
 #include "crypto/random.h"
 
 #define ROUNDS 1500
@@ -318,6 +319,28 @@ static void hmac_is_truncated(void **test)
 	assert_int_equal(got[16], 0xaa);
 }
 
+/* However often, whatever was hashed before, and with a key of any length. */
+static void a_kept_key_gives_the_same(void **)
+{
+	for (size_t key_len = 1; key_len <= 100; key_len += 9) {
+		uint8_t bytes[200], want[32], got[32];
+		struct qe_bytes key = {bytes, key_len};
+		struct qe_mac *mac;
+
+		qe_random(bytes, sizeof(bytes));
+		assert_int_equal(qe_mac_new(&mac, key), QE_OK);
+		for (size_t len = 0; len < sizeof(bytes); len++) {
+			struct qe_bytes message = {bytes, len};
+
+			assert_int_equal(qe_hmac(want, sizeof(want), key, message), QE_OK);
+			assert_int_equal(qe_mac_make(mac, got, sizeof(got), message), QE_OK);
+			assert_memory_equal(got, want, sizeof(want));
+		}
+		assert_null(qe_mac_free(mac));
+	}
+	assert_null(qe_mac_free(nullptr));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +352,7 @@ int main(void)
 		cmocka_unit_test(the_best_provider_is_used),
 		cmocka_unit_test(suites_are_described),
 		cmocka_unit_test(hmac_is_truncated),
+		cmocka_unit_test(a_kept_key_gives_the_same),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
