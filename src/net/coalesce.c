@@ -27,6 +27,7 @@ struct slot {
 	uint32_t size;           /* of the first one's payload, and all others' but the last */
 	uint32_t n;              /* packets */
 	bool partial;            /* the first one's checksum */
+	bool fixed_id;           /* the others have the first one's IPv4 identification */
 };
 
 struct qe_coalescer {
@@ -209,6 +210,7 @@ static void begin(struct qe_coalescer *coalescer, struct slot *slot, struct qe_b
 	slot->size = packet->len - packet->payload;
 	slot->n = 1;
 	slot->partial = partial;
+	slot->fixed_id = false;
 	coalescer->recent = slot;
 }
 
@@ -229,9 +231,11 @@ static bool is_plain_datagram(const uint8_t *bytes, const struct qe_packet *pack
 	       (partial || qe_load_u16(udp + 6) != 0);
 }
 
-static bool is_ipv4_header_valid(const uint8_t *bytes)
+/* The checksum is right, and the reserved flag not set. */
+static bool is_plain_ipv4(const uint8_t *bytes)
 {
-	return qe_checksum_fold(qe_checksum_add(0, (struct qe_bytes){bytes, 20})) == 0xffff;
+	return !(bytes[6] & 0x80) &&
+	       qe_checksum_fold(qe_checksum_add(0, (struct qe_bytes){bytes, 20})) == 0xffff;
 }
 
 /* Whether it could be a part of a super-packet at all. What is damaged must not be: its checksum
@@ -249,12 +253,23 @@ static bool is_mergeable(const struct qe_coalescer *coalescer, const uint8_t *by
 		   !is_plain_datagram(bytes, packet, partial)) {
 		return false;
 	}
-	return (packet->version == 6 || is_ipv4_header_valid(bytes)) &&
+	return (packet->version == 6 || is_plain_ipv4(bytes)) &&
 	       (partial || qe_checksum_transport_valid(bytes, packet));
 }
 
-/* Traffic class, DF, hop limit, flow label; and the identification counts up, unless it means
- * nothing (RFC 6864). The rest of what stands in the header belongs to the flow. */
+/* It counts up, as when a super-packet is split. With DF, where it means nothing (RFC 6864), it may
+ * also stay what it is; that it comes to count up then is the one thing that merging changes. */
+static bool continues_id(const struct slot *slot, const uint8_t *bytes)
+{
+	uint16_t step = (uint16_t)(qe_load_u16(bytes + 4) - qe_load_u16(slot->bytes + 4));
+
+	if (slot->n == 1 && slot->packet.dont_fragment)
+		return step <= 1;
+	return step == (slot->fixed_id ? 0 : (uint16_t)slot->n);
+}
+
+/* Traffic class, DF, hop limit, flow label and identification. The rest of what stands in the
+ * header belongs to the flow. */
 static bool continues_ip(const struct slot *slot, const uint8_t *bytes)
 {
 	const uint8_t *first = slot->bytes;
@@ -262,8 +277,7 @@ static bool continues_ip(const struct slot *slot, const uint8_t *bytes)
 	if (slot->packet.version == 6)
 		return memcmp(bytes, first, 4) == 0 && bytes[7] == first[7];
 	return bytes[1] == first[1] && memcmp(bytes + 6, first + 6, 3) == 0 &&
-	       (slot->packet.dont_fragment ||
-		       qe_load_u16(bytes + 4) == (uint16_t)(qe_load_u16(first + 4) + slot->n));
+	       continues_id(slot, bytes);
 }
 
 /* Sequence, acknowledgement, header length, flags, window, urgent pointer and options. */
@@ -301,6 +315,8 @@ static void append(struct qe_coalescer *coalescer, struct slot *slot, const uint
 	uint32_t payload_len = packet->len - packet->payload;
 
 	memcpy(slot->bytes + slot->packet.len, bytes + packet->payload, payload_len);
+	if (slot->n == 1)
+		slot->fixed_id = memcmp(bytes + 4, slot->bytes + 4, 2) == 0;
 	slot->packet.len += payload_len;
 	slot->n++;
 	coalescer->recent = slot;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * Coalescing: packets of one flow that follow one another become one super-packet for the TUN write
- * (as the kernel's GRO does it). Only the same 5-tuple, contiguous TCP sequence, equal flags,
- * acknowledgement number, window, options, TTL, traffic class, DF and segment size; a shorter
- * segment or PSH ends the super-packet; anything else is written alone. Order within a flow is
- * kept, and packets that cannot be merged are never held back behind ones that can. UDP datagrams
- * of one flow and one size coalesce likewise (USO).
+ * Coalescing: packets of one flow that follow one another become one super-packet for the TUN
+ * write, where the kernel's GRO would merge them too. Only the same 5-tuple, contiguous TCP
+ * sequence, equal flags, acknowledgement number, window, options, TTL, traffic class, DF and
+ * segment size, and an IPv4 identification that counts up (with DF it may stay); a shorter segment
+ * or PSH ends the super-packet; anything else is written alone. Order within a flow is kept, and
+ * packets that cannot be merged are never held back behind ones that can. UDP datagrams of one flow
+ * and one size coalesce likewise (USO).
  */
 #pragma once
 

@@ -74,7 +74,7 @@ static void add(struct qe_coalescer *coalescer, const struct spec *spec)
 struct group {
 	struct spec whole;
 	size_t n, size;
-	bool ended, alone;
+	bool ended, alone, fixed_id;
 };
 
 struct model {
@@ -98,6 +98,11 @@ static bool ends(const struct spec *spec)
 	return spec->protocol == 6 && spec->flags & 0x09;
 }
 
+static bool may_be_fixed(const struct group *group)
+{
+	return group->n == 1 || group->fixed_id;
+}
+
 static bool follows(const struct group *group, const struct spec *next)
 {
 	const struct spec *first = &group->whole;
@@ -110,8 +115,10 @@ static bool follows(const struct group *group, const struct spec *next)
 		return false;
 	if (next->version == 4 && next->dont_fragment != first->dont_fragment)
 		return false;
-	if (next->version == 4 && !next->dont_fragment &&
-		next->id != (uint16_t)(first->id + group->n))
+	if (next->version == 4 && next->id != (uint16_t)(first->id + group->n) &&
+		!(next->dont_fragment && next->id == first->id && may_be_fixed(group)))
+		return false;
+	if (next->version == 4 && group->n > 1 && group->fixed_id && next->id != first->id)
 		return false;
 	if (next->protocol == 17)
 		return group->n < 64;
@@ -131,6 +138,7 @@ static void model_add(struct model *model, const struct spec *spec, bool udp)
 	if (merge && last && follows(last, spec)) {
 		last->whole.payload_len += spec->payload_len;
 		last->whole.flags |= spec->flags;
+		last->fixed_id |= spec->id == last->whole.id;
 		last->n++;
 		last->ended = ends(spec) || spec->payload_len < last->size;
 		return;
