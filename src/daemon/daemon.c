@@ -481,6 +481,7 @@ static enum qe_error start_work(struct daemon *daemon)
 		qe_log_detach(&daemon->log);
 		qe_process_ready(daemon->ready);
 	}
+	qe_process_shed();
 	qe_process_notify_manager();
 	return QE_OK;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -72,6 +74,32 @@ void qe_process_ready(int ready)
 {
 	(void)!write(ready, "", 1);
 	close(ready);
+}
+
+/* Only segments that are never written to, so that each page is as in the file; a library that the
+ * loader has to patch in its text does not start under the service's MemoryDenyWriteExecute. */
+static void shed_segment(uintptr_t base, const ElfW(Phdr) * segment)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = (base + segment->p_vaddr) & ~(page - 1);
+
+	if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W))
+		madvise((void *)begin, base + segment->p_vaddr + segment->p_memsz - begin,
+			MADV_DONTNEED);
+}
+
+/* Not of the program itself, which has no name here: it is small, and a debugger's breakpoints are
+ * pages that no file has. */
+static int shed_library(struct dl_phdr_info *object, size_t, void *)
+{
+	for (size_t i = 0; object->dlpi_name[0] && i < object->dlpi_phnum; i++)
+		shed_segment(object->dlpi_addr, &object->dlpi_phdr[i]);
+	return 0;
+}
+
+void qe_process_shed(void)
+{
+	dl_iterate_phdr(shed_library, nullptr);
 }
 
 void qe_process_notify_manager(void)

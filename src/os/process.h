@@ -16,6 +16,10 @@ bool qe_process_has_terminal(void); /* whether standard error is one */
 enum qe_error qe_process_background(bool *ret_is_child, int *ret_ready, int *ret_exit_code);
 void qe_process_ready(int ready);
 
+/* Lets go of what only the start needed of shared libraries: their unchanged pages. Those that are
+ * used again come back from the page cache. */
+void qe_process_shed(void);
+
 /* Tells the service manager that started this process, if one waits to be told (sd_notify(3)), that
  * it is up. */
 void qe_process_notify_manager(void);
