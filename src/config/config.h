@@ -17,6 +17,7 @@
 #define QE_SOCKET_ENVIRONMENT "QUICETHER_SOCKET"
 #define QE_NAME_MAX 63
 #define QE_TUN_NAME_SIZE 16 /* IFNAMSIZ */
+#define QE_DSCP_MAX 63
 
 /* Most items in one list, and the most bytes in the file. */
 #define QE_PEER_PREFIXES_MAX 64
@@ -67,7 +68,7 @@ struct qe_config_list {
 	size_t n;
 };
 
-#define QE_CONFIG_KEYS 12
+#define QE_CONFIG_KEYS 13
 #define QE_CONFIG_PEER_KEYS 6
 
 struct qe_config_peer {
@@ -99,6 +100,7 @@ struct qe_config {
 		struct qe_config_list tun_addr;          /* addrs */
 		struct qe_config_list advertise_subnets; /* prefixes */
 		uint16_t mtu;
+		uint16_t dscp; /* 0 to QE_DSCP_MAX */
 	} network;
 	struct {
 		enum qe_pq pq;

@@ -43,6 +43,10 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 		.help = "Subnets behind this node, which it forwards to and from."},
 	{"network", "mtu", &qe_type_integer, AT(network.mtu), .min = QE_MTU_MIN, .max = QE_MTU_MAX,
 		.fallback = "1400", .example = "1400", .help = "The MTU of the TUN interface."},
+	{"network", "dscp", &qe_type_integer, AT(network.dscp), .max = QE_DSCP_MAX, .fallback = "0",
+		.example = "46",
+		.help = "The DSCP of what this node sends to its peers, whatever the packets "
+			"inside have."},
 	{"security", "pq", &qe_type_choice, AT(security.pq), .words = pqs, .fallback = "required",
 		.example = "required",
 		.help = "Post-quantum key exchange (X25519MLKEM768): required, or only preferred."},

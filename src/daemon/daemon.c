@@ -247,6 +247,8 @@ static enum qe_error start_udp(struct daemon *daemon)
 	char text[QE_ENDPOINT_TEXT_SIZE], where[256];
 
 	if (error == QE_OK)
+		error = qe_udp_set_dscp(daemon->udp, (uint8_t)daemon->config->network.dscp);
+	if (error == QE_OK)
 		return QE_OK;
 	qe_endpoint_format(text, listen);
 	qe_config_where(daemon->config, "network.listen", where, sizeof(where));

@@ -26,7 +26,8 @@ constexpr uint8_t ecn_mask = 3;
 
 struct qe_udp {
 	int fd;
-	bool ipv6; /* the socket's family, which may take IPv4 too */
+	bool ipv6;             /* the socket's family, which may take IPv4 too */
+	uint8_t traffic_class; /* without the ECN bits, which each train brings */
 	struct qe_endpoint local;
 	struct qe_udp_counters counters;
 	uint8_t buffer[receive_size];
@@ -130,6 +131,15 @@ struct qe_udp *qe_udp_free(struct qe_udp *udp)
 		close(udp->fd);
 	free(udp);
 	return nullptr;
+}
+
+enum qe_error qe_udp_set_dscp(struct qe_udp *udp, uint8_t dscp)
+{
+	udp->traffic_class = (uint8_t)(dscp << 2);
+	if (!set(udp, IPPROTO_IP, IP_TOS, udp->traffic_class) ||
+		(udp->ipv6 && !set(udp, IPPROTO_IPV6, IPV6_TCLASS, udp->traffic_class)))
+		return qe_error_errno();
+	return QE_OK;
 }
 
 int qe_udp_fd(const struct qe_udp *udp)
@@ -268,7 +278,7 @@ static int send_once(const struct qe_udp *udp, const struct qe_path *path, uint8
 		.msg_iovlen = 1,
 		.msg_control = &control,
 	};
-	int mark = ecn;
+	int mark = udp->traffic_class | ecn;
 
 	add_source(&message, &path->local);
 	if (ecn && path->remote.addr.family == QE_FAMILY_IPV4)

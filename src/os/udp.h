@@ -33,6 +33,8 @@ struct qe_udp_counters {
 enum qe_error qe_udp_new(struct qe_udp **ret_udp, const struct qe_endpoint *listen);
 struct qe_udp *qe_udp_free(struct qe_udp *udp); /* NULL-safe */
 
+/* 0 to 63: the upper bits of the traffic class of all that is sent. */
+enum qe_error qe_udp_set_dscp(struct qe_udp *udp, uint8_t dscp);
 int qe_udp_fd(const struct qe_udp *udp);
 struct qe_endpoint qe_udp_local(
 	const struct qe_udp *udp); /* as bound: port 0 has become a real one */

@@ -26,7 +26,11 @@ static size_t build(struct mesh_pair *pair, uint8_t *to, bool v6, uint8_t traffi
 		.destination_port = 2,
 		.traffic_class = traffic_class};
 
-	return mesh_build(to, &inner, (struct qe_bytes){payload, sizeof(payload)});
+	size_t len = mesh_build(to, &inner, (struct qe_bytes){payload, sizeof(payload)});
+
+	if (v6)
+		qe_store_u16(to + 2, 0x1234); /* of the flow label */
+	return len;
 }
 
 /* RFC 6040, figure 4; the outer field is the inner one, or what a router has made of it. */

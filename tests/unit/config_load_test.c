@@ -29,6 +29,7 @@ static const char full[] =
 	"tun_addr = [\"100.64.0.1/24\", \"fd00::1\"]\n"
 	"advertise_subnets = [\"192.168.1.0/24\"]\n"
 	"mtu = 1280\n"
+	"dscp = 46\n"
 	"[security]\n"
 	"pq = \"preferred\"\n"
 	"cipher = \"chacha20-poly1305\"\n"
@@ -83,6 +84,7 @@ static void every_key_is_read([[maybe_unused]] void **state)
 	assert_int_equal(config->network.tun_addr.n, 2);
 	assert_prefix(&config->network.tun_addr.addrs[0].prefix, "100.64.0.0/24");
 	assert_int_equal(config->network.mtu, 1280);
+	assert_int_equal(config->network.dscp, 46);
 	assert_int_equal(config->security.pq, QE_PQ_PREFERRED);
 	assert_int_equal(config->security.cipher, QE_CIPHER_CHACHA20_POLY1305);
 	assert_int_equal(config->security.rotate_secs, 1);
@@ -144,7 +146,7 @@ static void layers_cover_one_another([[maybe_unused]] void **state)
 	qe_config_where(config, "network.listen", where, sizeof where);
 	assert_string_equal(where, "/x/c.toml:6:10: network.listen");
 	qe_config_where_endpoint(config, 0, 1, where, sizeof where);
-	assert_string_equal(where, "/x/c.toml:20:33: peers.endpoints");
+	assert_string_equal(where, "/x/c.toml:21:33: peers.endpoints");
 	qe_config_free(config);
 
 	inputs.flags = flags;
