@@ -16,9 +16,12 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 
 import build
 import chart
+
+sys.path[:0] = [str(build.TOP / 'tests/net'), str(build.TOP / 'tests/bench')]
 
 OTHERS = build.TOP / f'{build.variant().dir.name}-others'  # what ./dev has fetched of other tunnels
 DOCS = build.TOP / 'docs/benchmarks'
@@ -66,9 +69,12 @@ def tables(rows):
 
 
 def table(suite, columns, lines):
+    """A line for each subject, or for each measure if these are far more."""
     head = [suite, *(f'{measure}, {unit}' for measure, unit in columns)]
     body = [[subject, *(cell(row) for row in measured)] for subject, measured in lines]
-    return ''.join(f'| {" | ".join(line)} |\n' for line in [head, ['---', *('--:' for _ in columns)], *body])
+    if len(columns) > 2 * len(body):
+        head, *body = zip(head, *body)
+    return ''.join(f'| {" | ".join(line)} |\n' for line in [head, ['---', *('--:' for _ in head[1:])], *body])
 
 
 def cell(row):
@@ -131,31 +137,46 @@ def scale(args):
                 yield from program('scale', peers)
 
 
-def throughput(args):
-    sys.path[:0] = [str(build.TOP / 'tests/net'), str(build.TOP / 'tests/bench')]
+def in_lab(suite, args, module, subjects, *needs):
+    """Rounds of module.sample(), which is told a subject."""
     from lab import Failed
-    from throughput import TUNNELS, sample
 
-    programs = {path.name: path for path in built(*(f'tests/bench/{name}' for name in ('forwarder', 'datagrams', 'pings')), build.PROGRAM)}
+    programs = {path.name: path for path in built(*(f'tests/bench/{name}' for name in needs), build.PROGRAM)}
     os.environ['QUICETHER'] = str(programs['quicether'])
-    subjects = [name for name in TUNNELS if wanted(args.subjects, name)]
-    for name in [name for name in subjects if not TUNNELS[name].is_there(OTHERS)]:
+    for name in [name for name in subjects if not module.TUNNELS[name].is_there(OTHERS)]:
         build.say(f'{name} is left out: its package is not there')
         subjects.remove(name)
-    for _ in range(args.rounds or 3):
+    rounds = args.rounds or 3
+    for turn in range(1, rounds + 1):
         for name in subjects:
-            build.say(f'measuring: {name}')
+            start = time.monotonic()
             try:
-                for measured in sample(name, args.seconds, lambda measure: wanted(args.measures, measure), programs, OTHERS):
-                    yield 'throughput', name, *measured
+                for measured in module.sample(name, args.seconds, functools.partial(wanted, args.measures), programs, OTHERS):
+                    yield suite, name, *measured
             except Failed as failure:
-                sys.exit(f'dev: {name}: {failure}')
+                sys.exit(f'dev: {suite}: {name}: {failure}')
+            build.say(f'round {turn} of {rounds}: {suite}, {name}: {time.monotonic() - start:.0f} s')
+
+
+def throughput(args):
+    import throughput
+    subjects = [name for name in throughput.TUNNELS if wanted(args.subjects, name)]
+    return in_lab('throughput', args, throughput, subjects, 'forwarder', 'datagrams', 'pings')
+
+
+def impaired(args):
+    import impaired
+    for name in impaired.missing_control():
+        build.say(f'without TCP {name}, which this kernel lacks')
+    subjects = [name for name in impaired.TUNNELS if name in (args.subjects or impaired.SUBJECTS)]
+    return in_lab('impaired', args, impaired, subjects, 'forwarder', 'path')
 
 
 SUITES = {
     'micro': micro,
     'scale': scale,
     'throughput': throughput,
+    'impaired': impaired,
 }
 
 

@@ -11,7 +11,7 @@ packages=(
 	libssl-dev libipsec-mb-dev libngtcp2-dev libngtcp2-crypto-ossl-dev libtomlplusplus-dev libcbor-dev
 	libjansson-dev libnl-3-dev libnl-route-3-dev libcap-ng-dev libcmocka-dev
 	clang-19 clang-format-19 libclang-rt-19-dev llvm-19
-	python3 iproute2 iperf3 tcpdump nftables iputils-ping conntrack ethtool procps curl openssl
+	python3 iproute2 iperf3 tcpdump nftables iptables iputils-ping conntrack ethtool procps curl openssl
 )
 # The same, as a host that is not asked for its packages must have it.
 libraries=(
@@ -21,7 +21,7 @@ libraries=(
 build_programs='meson ninja python3'
 demo_programs='ip iperf3 tcpdump nft ping conntrack curl'
 test_programs="$demo_programs clang-19 clang-format-19"
-bench_programs='ip iperf3 ping openssl'
+bench_programs='ip iperf3 ping ethtool openssl'
 
 # What ./dev bench compares with, Debian's packages of other tunnels; and what draws the chart.
 others=(wireguard-go wireguard-tools openvpn fastd nebula tinc yggdrasil gnuplot-nox)

@@ -53,9 +53,9 @@ def rss(tunnel, _seconds):
         yield 'rss', 'MiB', max(map(resident_mib, tunnel.processes))
 
 
-def iperf_words(tunnel, seconds, *options):
-    """The first second, in which TCP looks for its pace, does not count."""
-    return 'iperf3', '-c', tunnel.address(2), '-t', seconds, '-O', 1, '-J', *options
+def iperf_words(tunnel, seconds, *options, start=1):
+    """The first second, in which TCP looks for its pace, does not count; or more of them."""
+    return 'iperf3', '-c', tunnel.address(2), '-t', seconds, '-O', start, '-J', *options
 
 
 def iperf(tunnel, seconds, *options):
