@@ -15,6 +15,7 @@ enum : uint8_t {
 	IPV6_DESTINATION = 60,
 };
 
+enum : uint8_t { IPV4_END = 0, IPV4_NOP = 1, IPV4_LOOSE_ROUTE = 131, IPV4_STRICT_ROUTE = 137 };
 enum : uint8_t { TCP_SYN = 0x02 };
 enum : uint8_t { TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_MSS = 2 };
 
@@ -51,6 +52,23 @@ static enum qe_error parse_transport(struct qe_packet *packet, const uint8_t *by
 	return QE_OK;
 }
 
+/* A source route makes a packet go elsewhere than its header says (RFC 7126, section 4.3). Options
+ * whose lengths do not fit could hide one. */
+static enum qe_error check_options(const uint8_t *at, const uint8_t *end)
+{
+	while (at < end && *at != IPV4_END) {
+		if (*at == IPV4_NOP) {
+			at++;
+			continue;
+		}
+		if (*at == IPV4_LOOSE_ROUTE || *at == IPV4_STRICT_ROUTE || end - at < 2 ||
+			at[1] < 2 || at[1] > end - at)
+			return QE_ERR_SYNTAX;
+		at += at[1];
+	}
+	return QE_OK;
+}
+
 static enum qe_error parse_ipv4(struct qe_packet *packet, const uint8_t *bytes)
 {
 	unsigned header_len = (bytes[0] & 0xf) * 4u, fragment;
@@ -58,6 +76,7 @@ static enum qe_error parse_ipv4(struct qe_packet *packet, const uint8_t *bytes)
 	if (packet->len < 20 || header_len < 20 || header_len > packet->len ||
 		qe_load_u16(bytes + 2) != packet->len)
 		return QE_ERR_SYNTAX;
+	QE_TRY(check_options(bytes + 20, bytes + header_len));
 	fragment = qe_load_u16(bytes + 6);
 	packet->traffic_class = bytes[1];
 	packet->dont_fragment = fragment & 0x4000;

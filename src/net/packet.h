@@ -32,8 +32,9 @@ struct qe_packet {
 
 /* One packet, or one super-packet (at most 65,535 bytes in its length field), of exactly len bytes.
  * QE_ERR_SYNTAX when it is none: version, header length, length field that is not len, transport
- * header that does not fit, more than 8 IPv6 extension headers; and when an IPv6 routing header
- * names further hops, as it is then bound elsewhere than its header says (RFC 5095). */
+ * header that does not fit, more than 8 IPv6 extension headers or malformed IPv4 options;
+ * and when an IPv6 routing header names further hops or an IPv4 option a source route, as it is
+ * then bound elsewhere than its header says (RFC 5095, RFC 7126). */
 enum qe_error qe_packet_parse(struct qe_packet *ret_packet, struct qe_bytes bytes);
 
 /* Bits of the traffic class (RFC 3168). */

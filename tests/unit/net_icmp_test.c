@@ -216,12 +216,12 @@ static void fragments_make_the_whole(void **state)
 	}
 }
 
-/* RFC 791 3.1: record route (7) stays in the first fragment, strict source route (137) is copied.
+/* RFC 791 3.1: record route (7) stays in the first fragment, router alert (148) is copied.
  */
 static void options_are_copied_as_they_say(void **state)
 {
-	static const uint8_t options[12] = {7, 3, 4, 137, 3, 4, 1, 7, 3, 4, 0, 9};
-	static const uint8_t copied[12] = {1, 1, 1, 137, 3, 4, 1, 1, 1, 1, 0, 9};
+	static const uint8_t options[12] = {7, 3, 4, 148, 3, 4, 1, 7, 3, 4, 0, 9};
+	static const uint8_t copied[12] = {1, 1, 1, 148, 3, 4, 1, 1, 1, 1, 0, 9};
 	struct spec spec = random_spec(4, 17);
 	struct qe_packet packet;
 	uint8_t fragment[100];
