@@ -69,6 +69,7 @@ struct qe_link {
 	qe_time last_input, unanswered_since;
 	qe_time next_ready_check;
 	uint64_t key_updated_at; /* packets sent by then */
+	size_t unpaced;          /* bytes written that the pacer has not been told of */
 	uint64_t packets_seen;   /* received and authenticated, when last looked */
 	bool probe;
 	int failure;        /* ngtcp2's error */

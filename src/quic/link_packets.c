@@ -149,6 +149,7 @@ enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_tim
 		if (len == 0)
 			break;
 		qe_batch_add(batch, (size_t)len, link_written_path(link, &other), QE_ECN_NOT_ECT);
+		link->unpaced += (size_t)len;
 	}
 	if (link->probe)
 		ngtcp2_conn_set_keep_alive_timeout(link->conn, LINK_KEEPALIVE);
@@ -183,6 +184,7 @@ enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t
 			return QE_ERR_BLOCKED;
 		qe_batch_add(batch, (size_t)len, link_written_path(link, &other),
 			accepted ? ecn : QE_ECN_NOT_ECT);
+		link->unpaced += (size_t)len;
 		if (accepted)
 			return QE_OK;
 	}
@@ -205,8 +207,13 @@ qe_time qe_link_deadline(const struct qe_link *link)
 	return qe_time_min(ngtcp2_conn_get_expiry(link->conn), link->next_ready_check);
 }
 
+/* Less than a full datagram is not worth the pause that follows, which wakes the thread once more;
+ * ngtcp2 adds it to the next. */
 void qe_link_sent(struct qe_link *link, qe_time now)
 {
+	if (link->unpaced < NGTCP2_MAX_UDP_PAYLOAD_SIZE)
+		return;
+	link->unpaced = 0;
 	ngtcp2_conn_update_pkt_tx_time(link->conn, now);
 }
 
