@@ -300,7 +300,6 @@ static enum qe_error start_tun(struct daemon *daemon)
 			  "the container have the device"},
 		{-ENODEV, "the kernel has no TUN driver: load it with \"modprobe tun\""},
 		{-ENXIO, "the kernel has no TUN driver: load it with \"modprobe tun\""},
-		{QE_ERR_UNSUPPORTED, "the kernel's TUN driver cannot segment TCP"},
 		{},
 	};
 	const char *name = daemon->config->network.tun_name;

@@ -3,6 +3,9 @@
  * The kernel hands over what it would hand to a network card that can segment and checksum: behind
  * a virtio-net header (include/uapi/linux/virtio_net.h), TCP streams in pieces of up to 64 KiB with
  * the checksum left open. This one system call instead of 46 is most of what makes a tunnel fast.
+ *
+ * An old kernel, or what poses as one, may refuse any of it. What it was not asked for it does not
+ * hand over; what it would not understand is made plain before it is written.
  */
 #include <assert.h>
 #include <errno.h>
@@ -16,6 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "net/checksum.h"
 #include "net/segment.h"
 #include "os/tun.h"
 
@@ -28,32 +32,49 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
-constexpr size_t super_packet_max = 65535;
+constexpr size_t packet_max = 40 + 65535;
 
 struct qe_tun {
 	int fd;
 	struct qe_tun_counters counters;
-	uint8_t *scratch; /* for splitting; only where the kernel cannot */
+	uint8_t *scratch; /* for what the kernel cannot do; only there */
 };
 
 /* TSO without ECN: the kernel then splits the rare segment with CWR itself, and the segmenter need
  * not treat it apart. */
-static enum qe_error offer_offloads(struct qe_tun *tun)
+static bool offer(const struct qe_tun *tun, unsigned long offloads)
+{
+	return !tun->counters.header_off && ioctl(tun->fd, TUNSETOFFLOAD, offloads) == 0;
+}
+
+/* The most that the kernel agrees to. */
+static void offer_offloads(struct qe_tun *tun)
 {
 	constexpr unsigned long tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+	struct qe_tun_counters *counters = &tun->counters;
 
-	tun->counters.uso_off = ioctl(tun->fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) < 0;
-	if (!tun->counters.uso_off)
-		return QE_OK;
-	return ioctl(tun->fd, TUNSETOFFLOAD, tcp) == 0 ? QE_OK : QE_ERR_UNSUPPORTED;
+	counters->uso_off = !offer(tun, tcp | TUN_F_USO4 | TUN_F_USO6);
+	counters->tso_off = counters->uso_off && !offer(tun, tcp);
+	counters->csum_off = counters->tso_off && !offer(tun, TUN_F_CSUM);
+}
+
+static int attach(struct qe_tun *tun, struct ifreq *request)
+{
+	int result = ioctl(tun->fd, TUNSETIFF, request);
+
+	if (result == 0 || errno != EINVAL)
+		return result;
+	tun->counters.header_off = true;
+	request->ifr_flags &= (short)~IFF_VNET_HDR;
+	return ioctl(tun->fd, TUNSETIFF, request);
 }
 
 /* IFF_TUN_EXCL: an interface that is there already, even a persistent TUN, is not ours to use. */
 static enum qe_error create(struct qe_tun *tun, const char *name)
 {
 	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
-	int header_size = sizeof(struct virtio_net_hdr);
 
+	static_assert(sizeof(struct virtio_net_hdr) == 10, "TUNSETVNETHDRSZ says so by itself");
 	request.ifr_flags |= (short)IFF_TUN_EXCL;
 	if (strlen(name) >= sizeof(request.ifr_name))
 		return QE_ERR_RANGE;
@@ -61,11 +82,10 @@ static enum qe_error create(struct qe_tun *tun, const char *name)
 	tun->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (tun->fd < 0)
 		return qe_error_errno();
-	if (ioctl(tun->fd, TUNSETIFF, &request) < 0)
+	if (attach(tun, &request) < 0)
 		return qe_error_errno();
-	if (ioctl(tun->fd, TUNSETVNETHDRSZ, &header_size) < 0)
-		return QE_ERR_UNSUPPORTED;
-	return offer_offloads(tun);
+	offer_offloads(tun);
+	return QE_OK;
 }
 
 enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
@@ -78,7 +98,7 @@ enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
 	tun->fd = -1;
 	error = create(tun, name);
 	if (error == QE_OK && tun->counters.uso_off) {
-		tun->scratch = malloc(super_packet_max);
+		tun->scratch = malloc(packet_max);
 		error = tun->scratch ? QE_OK : -ENOMEM;
 	}
 	if (error != QE_OK) {
@@ -166,8 +186,9 @@ static struct virtio_net_hdr to_virtio(const struct qe_offload *offload)
 enum qe_error qe_tun_read(struct qe_tun *tun, uint8_t *to, size_t capacity,
 	struct qe_offload *ret_offload, size_t *ret_len)
 {
-	struct virtio_net_hdr header;
-	struct iovec parts[] = {{&header, sizeof(header)}, {to, capacity}};
+	struct virtio_net_hdr header = {};
+	size_t header_len = tun->counters.header_off ? 0 : sizeof(header);
+	struct iovec parts[] = {{&header, header_len}, {to, capacity}};
 	ssize_t n;
 
 	do
@@ -176,11 +197,11 @@ enum qe_error qe_tun_read(struct qe_tun *tun, uint8_t *to, size_t capacity,
 	if (n < 0)
 		return qe_error_errno();
 	tun->counters.reads++;
-	if ((size_t)n < sizeof(header) || !from_virtio(ret_offload, &header)) {
+	if ((size_t)n < header_len || !from_virtio(ret_offload, &header)) {
 		tun->counters.read_errors++;
 		return QE_ERR_UNSUPPORTED;
 	}
-	*ret_len = (size_t)n - sizeof(header);
+	*ret_len = (size_t)n - header_len;
 	return QE_OK;
 }
 
@@ -193,7 +214,8 @@ static enum qe_error write_one(
 	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
 {
 	struct virtio_net_hdr header = to_virtio(offload);
-	struct iovec parts[] = {{&header, sizeof(header)}, {(void *)data, len}};
+	size_t header_len = tun->counters.header_off ? 0 : sizeof(header);
+	struct iovec parts[] = {{&header, header_len}, {(void *)data, len}};
 	ssize_t n;
 
 	do
@@ -207,40 +229,62 @@ static enum qe_error write_one(
 	return QE_OK;
 }
 
+/* A packet in scratch, which the segmenter has just given. */
+static enum qe_error write_segment(
+	struct qe_tun *tun, const struct qe_segmenter *segmenter, struct qe_bytes segment)
+{
+	struct qe_offload offload = {};
+
+	if (segmenter->partial && tun->counters.csum_off) {
+		qe_checksum_transport_complete((uint8_t *)segment.data, &segmenter->packet);
+	} else if (segmenter->partial) {
+		offload.needs_csum = true;
+		offload.csum_start = segmenter->packet.transport;
+		offload.csum_offset = segmenter->packet.protocol == QE_IP_TCP ? 16 : 6;
+	}
+	return write_one(tun, &offload, segment.data, segment.len);
+}
+
 static enum qe_error write_split(
 	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
 {
-	struct qe_offload single = {.needs_csum = true,
-		.csum_start = offload->csum_start,
-		.csum_offset = offload->csum_offset};
 	struct qe_segmenter segmenter;
 	struct qe_packet packet;
 	struct qe_bytes segment;
 	enum qe_error error;
 
-	assert(len <= super_packet_max);
+	assert(len <= packet_max);
 	tun->counters.writes_split++;
 	memcpy(tun->scratch, data, len);
 	error = qe_packet_parse(&packet, (struct qe_bytes){tun->scratch, len});
 	if (error == QE_OK)
-		error = qe_segmenter_init(
-			&segmenter, tun->scratch, &packet, offload, super_packet_max);
+		error = qe_segmenter_init(&segmenter, tun->scratch, &packet, offload, packet_max);
 	if (error != QE_OK) {
 		count_lost(tun, offload, len);
 		return error;
 	}
 	while (qe_segmenter_next(&segmenter, &segment)) {
-		enum qe_error one = write_one(tun, &single, segment.data, segment.len);
+		enum qe_error one = write_segment(tun, &segmenter, segment);
 
 		error = error == QE_OK ? one : error;
 	}
 	return error;
 }
 
+/* Whether the kernel understands what is said of a packet. */
+static bool is_taken(const struct qe_tun *tun, const struct qe_offload *offload)
+{
+	if (offload->gso == QE_GSO_UDP)
+		return !tun->counters.uso_off;
+	if (offload->gso != QE_GSO_NONE)
+		return !tun->counters.tso_off;
+	return !offload->needs_csum || !tun->counters.csum_off;
+}
+
 enum qe_error qe_tun_write(
 	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
 {
-	if (offload->gso == QE_GSO_UDP && tun->counters.uso_off)
-		return write_split(tun, offload, data, len);
-	return write_one(tun, offload, data, len);
+	if (is_taken(tun, offload))
+		return write_one(tun, offload, data, len);
+	return write_split(tun, offload, data, len);
 }

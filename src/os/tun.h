@@ -18,20 +18,25 @@ struct qe_tun_counters {
 	uint64_t writes;
 	uint64_t packets_lost; /* the kernel did not take them; of a super-packet, what it holds */
 
-	/* Fallbacks. */
-	bool uso_off;          /* the kernel takes and gives no UDP super-packets */
-	uint64_t writes_split; /* UDP super-packets that were written packet by packet */
+	/* Fallbacks: what the kernel refused; each of the first three brings those below it. */
+	bool header_off;       /* no virtio-net header, which says all that follows */
+	bool csum_off;         /* no partial checksums */
+	bool tso_off;          /* no TCP super-packets */
+	bool uso_off;          /* no UDP super-packets (before Linux 6.2) */
+	uint64_t writes_split; /* what was changed to be written without: super-packets packet by
+				* packet, checksums completed */
 };
 
 /* The interface is made, but it is down and has no address: see os/netlink.h.
  * -EBUSY: there is an interface of that name; -EPERM: CAP_NET_ADMIN is missing; -ENOENT, -ENODEV,
- * -EACCES: no usable /dev/net/tun; QE_ERR_UNSUPPORTED: the kernel is too old. */
+ * -EACCES: no usable /dev/net/tun. What else the kernel refuses makes it slower only: see the
+ * counters. */
 enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name);
 struct qe_tun *qe_tun_free(struct qe_tun *tun); /* removes the interface; NULL-safe */
 
 int qe_tun_fd(const struct qe_tun *tun);
-/* Whether the kernel takes and gives UDP super-packets (Linux 6.2 and newer). Where it does not,
- * qe_tun_write splits them. */
+/* Whether the kernel takes and gives UDP super-packets. Where it does not, qe_tun_write splits
+ * them. */
 bool qe_tun_segments_udp(const struct qe_tun *tun);
 const struct qe_tun_counters *qe_tun_get_counters(const struct qe_tun *tun);
 

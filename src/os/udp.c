@@ -19,6 +19,7 @@
 constexpr size_t receive_size = 65536;
 constexpr size_t train_segments_max = 64; /* UDP_MAX_SEGMENTS of older kernels */
 constexpr size_t train_bytes_max = 65000; /* below 65,535 less the IP and UDP headers */
+constexpr unsigned refusals_max = 8;      /* trains in a row */
 constexpr int socket_buffer = 4 * 1024 * 1024;
 constexpr int send_patience_ms = 5;
 constexpr int receive_tries = 16;
@@ -29,6 +30,7 @@ struct qe_udp {
 	bool ipv6;             /* the socket's family, which may take IPv4 too */
 	uint8_t traffic_class; /* without the ECN bits, which each train brings */
 	struct qe_endpoint local;
+	unsigned refusals; /* of trains in a row, for no reason of their own */
 	struct qe_udp_counters counters;
 	uint8_t buffer[receive_size];
 };
@@ -347,21 +349,32 @@ static void send_singly(struct qe_udp *udp, const struct qe_path *path, uint8_t 
 }
 
 /* EIO: the device behind this route cannot do what trains need, and the socket does without from
- * then on. EINVAL, EMSGSIZE: perhaps only this train's segments are larger than the device's MTU.
- */
+ * then on. EINVAL, EMSGSIZE: perhaps only this train's segments are larger than the device's MTU,
+ * or its source is gone; but where trains are refused again and again, and each of their datagrams
+ * is taken, it is trains that are not liked. */
+static void note_refusal(struct qe_udp *udp, int error, bool each_was_taken)
+{
+	if (error == EINVAL && each_was_taken)
+		udp->refusals++;
+	if (error == EIO || udp->refusals == refusals_max)
+		udp->counters.segment_off = true;
+}
+
 static void send_train(struct qe_udp *udp, const struct qe_path *path, uint8_t ecn,
 	const uint8_t *data, size_t len, size_t segment_size)
 {
 	int error = send_patiently(udp, path, ecn, data, len, (uint16_t)segment_size);
+	size_t n = datagrams(len, segment_size);
+	uint64_t sent = udp->counters.sent;
 
-	if (error == EIO)
-		udp->counters.segment_off = true;
 	if (error != EIO && error != EINVAL && error != EMSGSIZE) {
-		count(udp, error, datagrams(len, segment_size));
+		udp->refusals = 0;
+		count(udp, error, n);
 		return;
 	}
 	udp->counters.trains_split++;
 	send_singly(udp, path, ecn, data, len, segment_size);
+	note_refusal(udp, error, udp->counters.sent - sent == n);
 }
 
 static size_t train_max(size_t segment_size)

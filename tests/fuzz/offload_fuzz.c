@@ -562,23 +562,34 @@ static void from_kernel(struct draft *draft, struct qe_reader *reader, uint8_t k
 
 /* ---- from a peer ---- */
 
+/* Checksums are made right again, so that damage shows elsewhere; or taken away. */
+static void mend(struct draft *draft, uint8_t how)
+{
+	struct qe_packet parsed;
+	struct view view;
+
+	if (qe_packet_parse(&parsed, (struct qe_bytes){draft->bytes, draft->len}) != QE_OK)
+		return;
+	view = look(draft->bytes);
+	if (how & 2 && view.ipv4)
+		complete_ipv4(draft->bytes);
+	if (how & 2)
+		complete(draft->bytes, draft->len);
+	if (how & 8 && view.has_checksum)
+		put16(draft->bytes + view.checksum, 0);
+}
+
 static void from_peer(struct draft *draft, struct qe_reader *reader, uint8_t kind)
 {
 	struct flow *flow = &draft->flows[kind];
 	uint8_t how = qe_read_u8(reader), *exact;
-	struct qe_packet parsed;
 
 	if (how & 0x80) /* shorter, or another size from now on */
 		flow->size = how & 0x40 ? qe_read_u8(reader) : qe_read_u16(reader) % 2000;
 	draft_packet(draft, reader, kind, how & 0x20 ? flow->size / 2 : flow->size);
-	if (how & 1) /* damaged in the head; made right again or not */
+	if (how & 1)
 		draft->bytes[qe_read_u8(reader) % draft->len] ^= qe_read_u8(reader);
-	if (how & 2 &&
-		qe_packet_parse(&parsed, (struct qe_bytes){draft->bytes, draft->len}) == QE_OK) {
-		if (parsed.version == 4)
-			complete_ipv4(draft->bytes);
-		complete(draft->bytes, draft->len);
-	}
+	mend(draft, how);
 	exact = malloc(draft->len);
 	memcpy(exact, draft->bytes, draft->len);
 	merge((struct qe_bytes){exact, draft->len}, how & 4);
