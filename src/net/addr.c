@@ -15,30 +15,9 @@
 
 static const uint8_t ipv4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 
-struct qe_addr qe_addr_ipv4(const uint8_t bytes[static 4])
-{
-	struct qe_addr addr = {.family = QE_FAMILY_IPV4};
-
-	memcpy(addr.bytes, bytes, 4);
-	return addr;
-}
-
-struct qe_addr qe_addr_ipv6(const uint8_t bytes[static 16])
-{
-	struct qe_addr addr = {.family = QE_FAMILY_IPV6};
-
-	memcpy(addr.bytes, bytes, 16);
-	return addr;
-}
-
 unsigned qe_addr_bits(const struct qe_addr *addr)
 {
 	return addr->family == QE_FAMILY_IPV4 ? 32 : 128;
-}
-
-bool qe_addr_equal(const struct qe_addr *a, const struct qe_addr *b)
-{
-	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
 int qe_addr_compare(const struct qe_addr *a, const struct qe_addr *b)
@@ -46,43 +25,6 @@ int qe_addr_compare(const struct qe_addr *a, const struct qe_addr *b)
 	if (a->family != b->family)
 		return a->family < b->family ? -1 : 1;
 	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
-}
-
-bool qe_addr_is_multicast(const struct qe_addr *addr)
-{
-	if (addr->family == QE_FAMILY_IPV4)
-		return addr->bytes[0] >> 4 == 0xe;
-	return addr->bytes[0] == 0xff;
-}
-
-bool qe_addr_is_broadcast(const struct qe_addr *addr)
-{
-	static const uint8_t ones[4] = {255, 255, 255, 255};
-
-	return addr->family == QE_FAMILY_IPV4 && memcmp(addr->bytes, ones, sizeof(ones)) == 0;
-}
-
-bool qe_addr_is_link_local(const struct qe_addr *addr)
-{
-	if (addr->family == QE_FAMILY_IPV4)
-		return addr->bytes[0] == 169 && addr->bytes[1] == 254;
-	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
-}
-
-bool qe_addr_is_loopback(const struct qe_addr *addr)
-{
-	static const uint8_t loopback[16] = {[15] = 1};
-
-	if (addr->family == QE_FAMILY_IPV4)
-		return addr->bytes[0] == 127;
-	return memcmp(addr->bytes, loopback, sizeof(loopback)) == 0;
-}
-
-bool qe_addr_is_unspecified(const struct qe_addr *addr)
-{
-	static const uint8_t zeros[16];
-
-	return memcmp(addr->bytes, zeros, sizeof(zeros)) == 0;
 }
 
 /* A decimal number without sign or leading zeros, at most max. Moves *text behind it. */
@@ -361,11 +303,6 @@ void qe_prefix_format(char to[static QE_PREFIX_TEXT_SIZE], const struct qe_prefi
 }
 
 /* ---- endpoints ---- */
-
-bool qe_endpoint_equal(const struct qe_endpoint *a, const struct qe_endpoint *b)
-{
-	return qe_addr_equal(&a->addr, &b->addr) && a->port == b->port && a->scope == b->scope;
-}
 
 static bool is_name_char(char c)
 {

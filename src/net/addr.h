@@ -5,23 +5,77 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "base/text.h"
 
 #define QE_ADDR_TEXT_SIZE 46
 #define QE_PREFIX_TEXT_SIZE 50
 #define QE_ENDPOINT_TEXT_SIZE 80
 
-struct qe_addr qe_addr_ipv4(const uint8_t bytes[static 4]);
-struct qe_addr qe_addr_ipv6(const uint8_t bytes[static 16]);
+/* What is asked of every packet is inline. */
+
+static inline struct qe_addr qe_addr_ipv4(const uint8_t bytes[static 4])
+{
+	struct qe_addr addr = {.family = QE_FAMILY_IPV4};
+
+	memcpy(addr.bytes, bytes, 4);
+	return addr;
+}
+
+static inline struct qe_addr qe_addr_ipv6(const uint8_t bytes[static 16])
+{
+	struct qe_addr addr = {.family = QE_FAMILY_IPV6};
+
+	memcpy(addr.bytes, bytes, 16);
+	return addr;
+}
+
+static inline bool qe_addr_equal(const struct qe_addr *a, const struct qe_addr *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static inline bool qe_addr_is_multicast(const struct qe_addr *addr)
+{
+	if (addr->family == QE_FAMILY_IPV4)
+		return addr->bytes[0] >> 4 == 0xe;
+	return addr->bytes[0] == 0xff;
+}
+
+static inline bool qe_addr_is_broadcast(const struct qe_addr *addr)
+{
+	static const uint8_t ones[4] = {255, 255, 255, 255};
+
+	return addr->family == QE_FAMILY_IPV4 && memcmp(addr->bytes, ones, sizeof(ones)) == 0;
+}
+
+static inline bool qe_addr_is_link_local(const struct qe_addr *addr)
+{
+	if (addr->family == QE_FAMILY_IPV4)
+		return addr->bytes[0] == 169 && addr->bytes[1] == 254;
+	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
+}
+
+static inline bool qe_addr_is_loopback(const struct qe_addr *addr)
+{
+	static const uint8_t loopback[16] = {[15] = 1};
+
+	if (addr->family == QE_FAMILY_IPV4)
+		return addr->bytes[0] == 127;
+	return memcmp(addr->bytes, loopback, sizeof(loopback)) == 0;
+}
+
+static inline bool qe_addr_is_unspecified(const struct qe_addr *addr)
+{
+	static const uint8_t zeros[16];
+
+	return memcmp(addr->bytes, zeros, sizeof(zeros)) == 0;
+}
+
 unsigned qe_addr_bits(const struct qe_addr *addr); /* 32 or 128 */
-bool qe_addr_equal(const struct qe_addr *a, const struct qe_addr *b);
 int qe_addr_compare(
 	const struct qe_addr *a, const struct qe_addr *b); /* IPv4 first, then by value */
-bool qe_addr_is_multicast(const struct qe_addr *addr);
-bool qe_addr_is_broadcast(const struct qe_addr *addr); /* 255.255.255.255 */
-bool qe_addr_is_link_local(const struct qe_addr *addr);
-bool qe_addr_is_loopback(const struct qe_addr *addr);
-bool qe_addr_is_unspecified(const struct qe_addr *addr);
 enum qe_error qe_addr_parse(struct qe_addr *ret_addr, const char *text);
 void qe_addr_format(char to[static QE_ADDR_TEXT_SIZE], const struct qe_addr *addr);
 
@@ -43,7 +97,16 @@ enum qe_error qe_interface_addr_parse(
 	struct qe_addr *ret_addr, struct qe_prefix *ret_prefix, const char *text);
 void qe_prefix_format(char to[static QE_PREFIX_TEXT_SIZE], const struct qe_prefix *prefix);
 
-bool qe_endpoint_equal(const struct qe_endpoint *a, const struct qe_endpoint *b);
+static inline bool qe_endpoint_equal(const struct qe_endpoint *a, const struct qe_endpoint *b)
+{
+	return qe_addr_equal(&a->addr, &b->addr) && a->port == b->port && a->scope == b->scope;
+}
+
+static inline bool qe_path_equal(const struct qe_path *a, const struct qe_path *b)
+{
+	return qe_endpoint_equal(&a->remote, &b->remote) && qe_endpoint_equal(&a->local, &b->local);
+}
+
 /* Literal addresses only: "192.0.2.1:7844", "[2001:db8::1]:7844", "[fe80::1%3]:7844".
  * QE_ERR_NOT_FOUND when the host part is a name. */
 enum qe_error qe_endpoint_parse(struct qe_endpoint *ret_endpoint, const char *text);

@@ -11,6 +11,7 @@
 #include "quic/retry.h"
 
 constexpr size_t RESET_MAX = 42;
+constexpr uint8_t LONG_HEADER = 0x80;
 
 enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *ret_dcid)
 {
@@ -18,12 +19,18 @@ enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *
 
 	if (packet.len == 0)
 		return QE_PACKET_MALFORMED;
+	if (!(packet.data[0] & LONG_HEADER)) {
+		if (packet.len < 1 + QE_CID_SIZE)
+			return QE_PACKET_MALFORMED;
+		*ret_dcid = (struct qe_bytes){packet.data + 1, QE_CID_SIZE};
+		return QE_PACKET_SHORT;
+	}
 	int rv = ngtcp2_pkt_decode_version_cid(&header, packet.data, packet.len, QE_CID_SIZE);
 
 	if ((rv != 0 && rv != NGTCP2_ERR_VERSION_NEGOTIATION) || header.dcidlen > NGTCP2_MAX_CIDLEN)
 		return QE_PACKET_MALFORMED;
 	*ret_dcid = (struct qe_bytes){header.dcid, header.dcidlen};
-	return packet.data[0] & 0x80 ? QE_PACKET_LONG : QE_PACKET_SHORT;
+	return QE_PACKET_LONG;
 }
 
 static bool write_retry(struct qe_link_context *context, struct qe_batch *batch,

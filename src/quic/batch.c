@@ -36,11 +36,6 @@ uint8_t *qe_batch_room(struct qe_batch *batch, size_t size)
 	return batch->data + batch->len;
 }
 
-static bool same_path(const struct qe_path *a, const struct qe_path *b)
-{
-	return qe_endpoint_equal(&a->remote, &b->remote) && qe_endpoint_equal(&a->local, &b->local);
-}
-
 static void start_run(struct qe_batch *batch, size_t len, const struct qe_path *path, uint8_t ecn)
 {
 	batch->len = batch->segment_size = len;
@@ -57,7 +52,7 @@ void qe_batch_add(struct qe_batch *batch, size_t len, const struct qe_path *path
 		start_run(batch, len, path, ecn);
 		return;
 	}
-	if (len > batch->segment_size || ecn != batch->ecn || !same_path(path, &batch->path)) {
+	if (len > batch->segment_size || ecn != batch->ecn || !qe_path_equal(path, &batch->path)) {
 		qe_batch_flush(batch);
 		memmove(batch->data, batch->data + before, len);
 		start_run(batch, len, path, ecn);

@@ -217,6 +217,7 @@ static enum qe_error new_link(struct qe_link **ret_link, struct qe_link_context 
 	link->started = link->last_input = now;
 	link->unanswered_since = link->next_ready_check = QE_TIME_NEVER;
 	link_control_init(&link->control);
+	ngtcp2_path_storage_zero(&link->input);
 	ngtcp2_path_storage_zero(&link->written);
 	ngtcp2_path_storage_zero(&link->known);
 
@@ -425,7 +426,7 @@ void qe_link_get_status(const struct qe_link *link, struct qe_link_status *ret_s
 
 	ngtcp2_conn_get_conn_info(link->conn, &info);
 	*ret_status = (struct qe_link_status){
-		.path = {.local = link->local_seen, .remote = link->path.remote},
+		.path = {.local = link->input_seen.local, .remote = link->path.remote},
 		.dialled = link->dialled,
 		.cipher = qe_suite_name(link->suite),
 		.key_exchange = link->key_exchange,

@@ -56,13 +56,18 @@ ngtcp2_path link_path_to_ngtcp2(ngtcp2_path_storage *storage, const struct qe_pa
 	return storage->path;
 }
 
-struct qe_path link_normal_path(const struct qe_link *link, const struct qe_path *path)
+/* Packets come in trains, and nearly all trains the same way. */
+const ngtcp2_path *link_input_path(struct qe_link *link, const struct qe_path *path)
 {
-	struct qe_path normal = *path;
+	if (!qe_path_equal(path, &link->input_seen)) {
+		struct qe_path normal = {.remote = path->remote};
 
-	if (!link->pinned_local)
-		normal.local = (struct qe_endpoint){};
-	return normal;
+		if (link->pinned_local)
+			normal.local = path->local;
+		link->input_seen = *path;
+		link_path_to_ngtcp2(&link->input, &normal);
+	}
+	return &link->input.path;
 }
 
 static struct qe_path from_ngtcp2(const struct qe_link *link, const ngtcp2_path *path)
