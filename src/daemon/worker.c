@@ -14,10 +14,12 @@
 constexpr size_t commands_max = 1024;
 constexpr size_t queries_max = 64;
 constexpr size_t events_max = 4096;
-/* Trains and super-packets that are taken before the shard is run: enough that acknowledgements and
- * coalescing come in batches, few enough that neither direction starves the other. */
-constexpr unsigned udp_batch = 16;
-constexpr unsigned tun_batch = 16;
+/* What is taken before the shard is run: enough that acknowledgements and coalescing come in
+ * batches, and small packets fill a QUIC packet together; little enough that neither direction
+ * starves the other. */
+constexpr unsigned udp_batch = 16; /* trains */
+constexpr unsigned tun_batch_packets = 64;
+constexpr size_t tun_batch_bytes = 1024 * 1024;
 
 struct command {
 	enum { SET_ENDPOINTS, PING, NETWORK_CHANGED, QUERY, STOP } type;
@@ -173,7 +175,9 @@ static void drain_udp(struct qe_worker *worker)
 
 static void drain_tun(struct qe_worker *worker)
 {
-	for (unsigned i = 0; i < tun_batch; i++) {
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < tun_batch_packets && bytes < tun_batch_bytes; i++) {
 		struct qe_offload offload;
 		size_t capacity = 0, len = 0;
 		uint8_t *buffer = qe_shard_tun_buffer(worker->shard, &capacity);
@@ -189,6 +193,7 @@ static void drain_tun(struct qe_worker *worker)
 		}
 		if (error != QE_OK)
 			continue;
+		bytes += len;
 		qe_shard_tun_input(worker->shard, &offload, len, qe_clock_now());
 	}
 }

@@ -101,9 +101,9 @@ enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, en
 	struct qe_bytes packet, qe_time now);
 /* Send what the link has to send of its own: handshake, acknowledgements, control, probes. */
 enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_time now);
-/* Send one IP packet, in a UDP datagram marked with ecn. QE_ERR_BLOCKED: not now, try again after
- * the next input or at the deadline. QE_ERR_TOO_BIG: more than qe_link_path_mtu. Other errors as
- * qe_link_input. */
+/* Send one IP packet, in a UDP datagram marked with ecn; a small one at the latest with
+ * qe_link_write. QE_ERR_BLOCKED: not now, try again after the next input or at the deadline.
+ * QE_ERR_TOO_BIG: more than qe_link_path_mtu. Other errors as qe_link_input. */
 enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t context_byte,
 	enum qe_ecn ecn, struct qe_bytes packet, qe_time now);
 /* Run what is due; to be called at qe_link_deadline, followed by qe_link_write. Errors as

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* What the files of a link share: the connection (link.c), its keys (link_crypto.c), its control
- * stream (link_control.c). Nobody else includes this. */
+ * stream (link_control.c), its packets (link_packets.c, link_send.c). Nobody else includes this. */
 #pragma once
 
 #include <ngtcp2/ngtcp2.h>
@@ -30,6 +30,19 @@ struct large_losses {
 	qe_time since;
 };
 
+constexpr size_t LINK_BUNDLE_MAX = 32;
+
+/* Small IP packets that leave together, oldest first. */
+struct link_bundle {
+	enum qe_ecn ecn; /* of each of them */
+	uint8_t n;
+	uint16_t len; /* of bytes in use */
+	struct link_bundled {
+		uint16_t at, len; /* in bytes: the context byte and the packet */
+	} packets[LINK_BUNDLE_MAX];
+	uint8_t bytes[1400];
+};
+
 struct link_cid {
 	uint8_t len;
 	uint8_t bytes[NGTCP2_MAX_CIDLEN];
@@ -49,13 +62,15 @@ struct qe_link {
 	bool control_broken; /* the peer broke the rules of the control stream */
 	struct qe_node_id peer; /* dialled: the expected one */
 	struct qe_path path;
-	struct qe_endpoint local_seen; /* where its packets arrive, also where the system chooses */
-	ngtcp2_path_storage known;     /* the same, as ngtcp2 has it */
-	ngtcp2_path_storage written;   /* of the last packet written */
+	struct qe_path input_seen; /* where the last packet came from, and by which local address */
+	ngtcp2_path_storage input; /* the same, as ngtcp2 has it */
+	ngtcp2_path_storage known; /* the same, as ngtcp2 has it */
+	ngtcp2_path_storage written; /* of the last packet written */
 
 	enum qe_suite suite;
 	const char *key_exchange;
 	struct control_stream control;
+	struct link_bundle bundle;
 	struct link_cid cids[LINK_CIDS_MAX];
 	size_t n_cids;
 	uint8_t tokens[LINK_TOKENS_MAX]
@@ -92,6 +107,18 @@ size_t link_control_unsent(
 	const struct control_stream *control, ngtcp2_vec *vectors, size_t capacity);
 void link_control_mark_sent(struct control_stream *control, size_t len);
 
+/* ---- link_packets.c ---- */
+
+/* Takes down what ngtcp2 has said, and returns what it means. */
+enum qe_error link_failed(struct qe_link *link, int failure);
+/* The packet of len bytes that ngtcp2 has just written. */
+void link_add_to_batch(struct qe_link *link, struct qe_batch *batch, size_t len, enum qe_ecn ecn);
+
+/* ---- link_send.c ---- */
+
+/* QE_ERR_BLOCKED: what is left goes later. Other errors as qe_link_input. */
+enum qe_error link_send_bundle(struct qe_link *link, struct qe_batch *batch, qe_time now);
+
 /* ---- link_mtu.c ---- */
 
 void link_mtu_callbacks(ngtcp2_callbacks *callbacks);
@@ -110,8 +137,8 @@ uint16_t link_payload_max(const struct qe_link_context *context);
 
 /* The addresses as ngtcp2 wants them; storage holds them. */
 ngtcp2_path link_path_to_ngtcp2(ngtcp2_path_storage *storage, const struct qe_path *path);
-/* The path as the link sees it: a local address that the system chooses is no part of it. */
-struct qe_path link_normal_path(const struct qe_link *link, const struct qe_path *path);
+/* The path of a packet as the link sees it, a local address that the system chooses left out. */
+const ngtcp2_path *link_input_path(struct qe_link *link, const struct qe_path *path);
 /* Where the packet just written goes: nearly always link->path, else *other is filled in. */
 const struct qe_path *link_written_path(const struct qe_link *link, struct qe_path *other);
 /* Takes over ngtcp2's idea of the current path. */

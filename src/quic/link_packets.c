@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * Packets of a link: in, out, and at its deadlines. qe_link_send runs once for each IP packet: it
- * writes straight into the batch, and nothing in it allocates.
+ * Packets of a link: in, out, and at its deadlines. IP packets go out in link_send.c.
  *
  * ECN belongs to the packets inside (RFC 6040), whose senders can act on it; BBR, which rules
  * outside, does next to nothing about it. So ngtcp2 is given no packet info to mark or to judge:
@@ -12,7 +11,6 @@
 #include "base/time.h"
 #include "quic/link_internal.h"
 
-constexpr size_t PADDED_MIN = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
 constexpr uint64_t KEY_UPDATE_PACKETS = UINT64_C(1) << 22;
 
 /* How QUIC carries TLS alerts (RFC 9001, section 4.8). */
@@ -33,7 +31,7 @@ static const char *closing_reason(const struct qe_link *link)
 	return "closed by the peer";
 }
 
-static enum qe_error failed(struct qe_link *link, int failure)
+enum qe_error link_failed(struct qe_link *link, int failure)
 {
 	link->failure = failure;
 	switch (failure) {
@@ -70,16 +68,13 @@ static enum qe_error failed(struct qe_link *link, int failure)
 enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, enum qe_ecn ecn,
 	struct qe_bytes packet, qe_time now)
 {
-	ngtcp2_path_storage storage;
-	struct qe_path normal = link_normal_path(link, path);
-	ngtcp2_path from = link_path_to_ngtcp2(&storage, &normal);
+	const ngtcp2_path *from = link_input_path(link, path);
 
 	link->now = now;
 	link->ecn_seen = ecn;
-	link->local_seen = path->local;
-	int rv = ngtcp2_conn_read_pkt(link->conn, &from, nullptr, packet.data, packet.len, now);
+	int rv = ngtcp2_conn_read_pkt(link->conn, from, nullptr, packet.data, packet.len, now);
 
-	return rv == 0 ? QE_OK : failed(link, rv);
+	return rv == 0 ? QE_OK : link_failed(link, rv);
 }
 
 /* Long before the AEAD's limit (RFC 9001 section 6.6), where ngtcp2 would do it or, if the one
@@ -131,63 +126,41 @@ static ngtcp2_ssize write_packet(struct qe_link *link, uint8_t *to, size_t size,
 	return len;
 }
 
+void link_add_to_batch(struct qe_link *link, struct qe_batch *batch, size_t len, enum qe_ecn ecn)
+{
+	struct qe_path other;
+
+	qe_batch_add(batch, len, link_written_path(link, &other), ecn);
+	link->unpaced += len;
+}
+
 enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_time now)
 {
 	size_t size = link_payload_max(link->context);
+	enum qe_error error;
 
 	link->now = now;
 	note_progress(link, now);
+	error = link_send_bundle(link, batch, now);
+	if (error != QE_OK && error != QE_ERR_BLOCKED)
+		return error;
 	if (link->probe) /* a keepalive that is due at once is a PING */
 		ngtcp2_conn_set_keep_alive_timeout(link->conn, 1);
 	for (;;) {
 		uint8_t *to = qe_batch_room(batch, size);
-		struct qe_path other;
 		ngtcp2_ssize len = write_packet(link, to, size, now);
 
 		if (len < 0)
-			return failed(link, (int)len);
+			return link_failed(link, (int)len);
 		if (len == 0)
 			break;
-		qe_batch_add(batch, (size_t)len, link_written_path(link, &other), QE_ECN_NOT_ECT);
-		link->unpaced += (size_t)len;
+		link_add_to_batch(link, batch, (size_t)len, QE_ECN_NOT_ECT);
 	}
 	if (link->probe)
 		ngtcp2_conn_set_keep_alive_timeout(link->conn, LINK_KEEPALIVE);
 	link->probe = false;
 	note_progress(link, now);
 	return QE_OK;
-}
-
-enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t context_byte,
-	enum qe_ecn ecn, struct qe_bytes packet, qe_time now)
-{
-	ngtcp2_vec vectors[] = {{&context_byte, 1}, {(uint8_t *)packet.data, packet.len}};
-	size_t need = packet.len + QE_LINK_OVERHEAD;
-	bool padded = need >= PADDED_MIN;
-	size_t size = padded ? need : link_payload_max(link->context);
-
-	if (packet.len > qe_link_path_mtu(link))
-		return qe_link_is_ready(link, now) ? QE_ERR_TOO_BIG : QE_ERR_BLOCKED;
-	for (;;) {
-		uint8_t *to = qe_batch_room(batch, size);
-		struct qe_path other;
-		int accepted = 0;
-		ngtcp2_ssize len = ngtcp2_conn_writev_datagram(link->conn, &link->written.path,
-			nullptr, to, size, &accepted,
-			padded ? NGTCP2_WRITE_DATAGRAM_FLAG_PADDING
-			       : NGTCP2_WRITE_DATAGRAM_FLAG_NONE,
-			packet.len, vectors, 2, now);
-
-		if (len < 0)
-			return failed(link, (int)len);
-		if (len == 0)
-			return QE_ERR_BLOCKED;
-		qe_batch_add(batch, (size_t)len, link_written_path(link, &other),
-			accepted ? ecn : QE_ECN_NOT_ECT);
-		link->unpaced += (size_t)len;
-		if (accepted)
-			return QE_OK;
-	}
 }
 
 enum qe_error qe_link_timer(struct qe_link *link, qe_time now)
@@ -199,7 +172,7 @@ enum qe_error qe_link_timer(struct qe_link *link, qe_time now)
 		link->next_ready_check = QE_TIME_NEVER;
 	if (ngtcp2_conn_get_expiry(link->conn) <= now)
 		rv = ngtcp2_conn_handle_expiry(link->conn, now);
-	return rv == 0 ? QE_OK : failed(link, rv);
+	return rv == 0 ? QE_OK : link_failed(link, rv);
 }
 
 qe_time qe_link_deadline(const struct qe_link *link)

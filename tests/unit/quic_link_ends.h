@@ -45,6 +45,7 @@ struct end {
 	size_t n_cids, n_resets;
 	uint8_t reset[QE_RESET_TOKEN_SIZE]; /* the last one told */
 	unsigned n_authorize, n_established, n_datagrams, n_moved;
+	uint64_t digest; /* of all datagrams, in their order */
 	bool refuses, refuses_control;
 	uint8_t datagram[65536];
 	size_t datagram_len;
@@ -140,6 +141,14 @@ static inline void on_established(void *ctx, struct qe_link *link)
 	end->n_established++;
 }
 
+/* FNV-1a. */
+static inline uint64_t digest(uint64_t hash, struct qe_bytes bytes)
+{
+	for (size_t i = 0; i < bytes.len; i++)
+		hash = (hash ^ bytes.data[i]) * UINT64_C(0x100000001b3);
+	return (hash ^ bytes.len) * UINT64_C(0x100000001b3);
+}
+
 static inline void on_datagram(
 	void *ctx, struct qe_link *link, struct qe_bytes datagram, enum qe_ecn ecn)
 {
@@ -148,6 +157,7 @@ static inline void on_datagram(
 	assert_int_equal(end->n_established, 1);
 	end->n_datagrams++;
 	end->ecn = ecn;
+	end->digest = digest(end->digest, datagram);
 	end->datagram_len = datagram.len;
 	memcpy(end->datagram, datagram.data, datagram.len);
 }
