@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * From the TUN to a link: route, split, one QUIC datagram for each IP packet.
+ * From the TUN to a link: route, split, one DATAGRAM frame for each IP packet.
  *
  * A peer whose congestion window is full keeps what is half sent, and the shard stops reading the
  * TUN for a moment, whose short queue then tells the senders. So that one slow peer does not stop
