@@ -275,6 +275,7 @@ enum qe_drop {
 	QE_DROP_DATAGRAM_CONTEXT,   /* a context byte that this version does not know */
 	QE_DROP_SOURCE,             /* a source address that is not the peer's to use */
 	QE_DROP_NOT_LOCAL,          /* a destination that is not this node's to deliver */
+	QE_DROP_HALF,               /* came in two datagrams, of which one was lost */
 	QE_DROP_CONGESTION, /* marked by a router on the way, and its sender does not know ECN */
 	QE_DROP_CONTROL_MALFORMED, /* a control message that does not parse; the link is closed */
 	QE_DROP_NO_MEMORY,

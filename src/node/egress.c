@@ -109,13 +109,17 @@ qe_time egress_expire(struct qe_shard *shard, struct shard_peer *speer)
 
 /* ---- what goes back to the sender ---- */
 
-/* In the name of the destination, whose way back does lead through the TUN: Linux takes no IPv4
- * packet from there that has one of the host's own addresses as its source. */
+/* From this node's own address where it can be. Linux takes no IPv4 packet from the TUN that has
+ * one of the host's own addresses as its source (unless accept_local is set, and then it takes all
+ * such packets): that one goes in the name of the destination, whose way back leads through here.
+ */
 static void answer(struct qe_shard *shard, enum qe_icmp_error error, uint16_t mtu,
 	struct qe_bytes about, const struct qe_packet *packet)
 {
 	uint8_t message[QE_ICMP_MAX];
-	size_t len = qe_icmp_error(message, error, &packet->destination, mtu, about, packet);
+	struct qe_addr from = packet->version == 6 ? qe_node_id_overlay_addr(&shard->node->id)
+						   : packet->destination;
+	size_t len = qe_icmp_error(message, error, &from, mtu, about, packet);
 
 	if (len > 0)
 		shard->sink.tun_write(shard->sink.ctx, &(struct qe_offload){}, message, len);
@@ -148,41 +152,54 @@ static void note_sent(
 	shard->counters.tx_bytes += len;
 }
 
-/* IPv4 without DF: in pieces. What of them does not fit the window is lost, as fragments are. */
-static void send_fragments(struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link,
-	uint8_t *bytes, const struct qe_packet *packet, bool partial)
+static enum outcome send_pieces(struct qe_shard *shard, struct shard_peer *speer,
+	struct qe_link *link, struct shard_packet *packet)
 {
-	uint8_t fragment[QE_MTU_MAX];
-	uint16_t mtu = qe_link_path_mtu(link);
+	struct pieces *pieces = &packet->pieces;
+	uint8_t piece[QE_MTU_MAX];
 	size_t len;
 
-	if (partial)
-		qe_checksum_transport_complete(bytes, packet);
-	for (unsigned i = 0; (len = qe_ipv4_fragment(fragment, sizeof(fragment), i, mtu,
-				      (struct qe_bytes){bytes, packet->len}, packet)) > 0;
-		i++) {
-		if (qe_link_send(link, &shard->batch, QE_CONTEXT_IP, qe_packet_ecn(packet),
-			    (struct qe_bytes){fragment, len}, shard->now) != QE_OK) {
-			shard_drop(shard, QE_DROP_QUEUE_FULL);
-			return;
+	while ((len = pieces_write(pieces, piece, packet->current)) > 0) {
+		enum qe_error error = qe_link_send(link, &shard->batch, pieces->context,
+			qe_packet_ecn(&pieces->packet), (struct qe_bytes){piece, len}, shard->now);
+
+		if (error == QE_ERR_TOO_BIG) { /* the path has become narrower still */
+			shard_drop(shard, QE_DROP_TOO_BIG);
+			return SENT;
 		}
-		note_sent(shard, speer, link, len);
+		if (error != QE_OK)
+			return link_trouble(shard, speer, link, error);
+		shard_mark_dirty(shard, qe_link_owner(link));
+		pieces->index++;
 	}
+	if (pieces->index > 0)
+		note_sent(shard, speer, link, packet->current.len);
+	else /* a fragment that reaches beyond the largest packet */
+		shard_drop(shard, QE_DROP_TUN_MALFORMED);
+	return SENT;
 }
 
-static void too_big(struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link,
-	struct qe_bytes bytes, bool partial)
+/* In pieces, or else the sender is told what fits. No link carries less than 1,280 bytes of IPv6,
+ * and no host believes that one does. */
+static enum outcome too_big(struct qe_shard *shard, struct shard_peer *speer, struct qe_link *link,
+	struct shard_packet *packet)
 {
-	struct qe_packet packet;
+	struct shard_link *slink = qe_link_owner(link);
+	struct pieces *pieces = &packet->pieces;
+	uint16_t mtu = qe_link_path_mtu(link);
 
-	if (qe_packet_parse(&packet, bytes) != QE_OK)
-		return;
-	if (packet.version == 4 && !packet.dont_fragment) {
-		send_fragments(shard, speer, link, (uint8_t *)bytes.data, &packet, partial);
-		return;
+	if (packet->pieces_link == link)
+		return send_pieces(shard, speer, link, packet);
+	if (pieces_begin(
+		    pieces, packet->current, packet->segmenter.partial, mtu, slink->next_half++)) {
+		packet->pieces_link = link;
+		return send_pieces(shard, speer, link, packet);
 	}
 	shard_drop(shard, QE_DROP_TOO_BIG);
-	answer(shard, QE_ICMP_PACKET_TOO_BIG, qe_link_path_mtu(link), bytes, &packet);
+	if (pieces->packet.version == 6 && mtu < QE_MTU_MIN)
+		mtu = QE_MTU_MIN;
+	answer(shard, QE_ICMP_PACKET_TOO_BIG, mtu, packet->current, &pieces->packet);
+	return SENT;
 }
 
 static enum outcome send_current(struct qe_shard *shard, struct shard_peer *speer,
@@ -193,13 +210,16 @@ static enum outcome send_current(struct qe_shard *shard, struct shard_peer *spee
 		partial ? QE_CONTEXT_IP_PARTIAL : QE_CONTEXT_IP, qe_packet_ecn(&packet->parsed),
 		packet->current, shard->now);
 
-	if (error == QE_ERR_TOO_BIG)
-		too_big(shard, speer, link, packet->current, partial);
-	else if (error != QE_OK)
+	if (error == QE_ERR_TOO_BIG) {
+		if (too_big(shard, speer, link, packet) == WAIT)
+			return WAIT;
+	} else if (error != QE_OK) {
 		return link_trouble(shard, speer, link, error);
-	else
+	} else {
 		note_sent(shard, speer, link, packet->current.len);
+	}
 	packet->current = (struct qe_bytes){};
+	packet->pieces_link = nullptr;
 	return SENT;
 }
 
@@ -303,6 +323,7 @@ void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *
 	packet->arrived = shard->now;
 	packet->started = false;
 	packet->current = (struct qe_bytes){};
+	packet->pieces_link = nullptr;
 	speer = route_packet(shard, packet);
 	if (speer == nullptr) {
 		free_packet(shard, packet);

@@ -4,6 +4,7 @@
  * whether its destination is ours to deliver, then the coalescer. The two lookups are remembered
  * per peer for the last pair of addresses that passed; the routing table never changes under it.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "net/addr.h"
@@ -94,24 +95,10 @@ static bool deliver(struct qe_shard *shard, struct qe_bytes bytes, struct qe_pac
 	return true;
 }
 
-void ingress_datagram(
-	struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram, enum qe_ecn ecn)
+static void take_packet(struct qe_shard *shard, struct shard_peer *speer, struct qe_bytes bytes,
+	bool partial, enum qe_ecn ecn)
 {
-	struct shard_peer *speer = slink->peer;
 	struct qe_packet packet;
-
-	if (datagram.len == 0) {
-		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
-		return;
-	}
-	uint8_t context = datagram.data[0];
-	struct qe_bytes bytes = {datagram.data + 1, datagram.len - 1};
-
-	if (context != QE_CONTEXT_IP && context != QE_CONTEXT_IP_PARTIAL) {
-		shard_drop(shard, QE_DROP_DATAGRAM_CONTEXT);
-		return;
-	}
-	bool partial = context == QE_CONTEXT_IP_PARTIAL;
 
 	if (qe_packet_parse(&packet, bytes) != QE_OK || (partial && !may_be_partial(&packet))) {
 		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
@@ -124,6 +111,57 @@ void ingress_datagram(
 	speer->last_rx = shard->now;
 	shard->counters.rx_packets++;
 	shard->counters.rx_bytes += bytes.len;
+}
+
+/* The room for halves is made for the first one of a link: few paths are so narrow. */
+static void take_half(struct qe_shard *shard, struct shard_link *slink, uint8_t context,
+	struct qe_bytes payload, enum qe_ecn ecn)
+{
+	struct qe_bytes whole;
+
+	if (slink->halves == nullptr)
+		slink->halves = calloc(1, sizeof(*slink->halves));
+	if (slink->halves == nullptr) {
+		shard_drop(shard, QE_DROP_NO_MEMORY);
+		return;
+	}
+	switch (halves_take(slink->halves, context, payload, ecn, shard->now, &whole, &ecn)) {
+	case HALVES_WHOLE:
+		take_packet(shard, slink->peer, whole, false, ecn);
+		break;
+	case HALVES_WAITING:
+		break;
+	case HALVES_REPLACED:
+		shard_drop(shard, QE_DROP_HALF);
+		break;
+	case HALVES_MALFORMED:
+		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
+		break;
+	}
+}
+
+void ingress_datagram(
+	struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram, enum qe_ecn ecn)
+{
+	if (datagram.len == 0) {
+		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
+		return;
+	}
+	uint8_t context = datagram.data[0];
+	struct qe_bytes payload = {datagram.data + 1, datagram.len - 1};
+
+	switch (context) {
+	case QE_CONTEXT_IP:
+	case QE_CONTEXT_IP_PARTIAL:
+		take_packet(shard, slink->peer, payload, context == QE_CONTEXT_IP_PARTIAL, ecn);
+		break;
+	case QE_CONTEXT_IP_HEAD:
+	case QE_CONTEXT_IP_TAIL:
+		take_half(shard, slink, context, payload, ecn);
+		break;
+	default:
+		shard_drop(shard, QE_DROP_DATAGRAM_CONTEXT);
+	}
 }
 
 void ingress_write(void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len)

@@ -58,6 +58,7 @@ void shard_link_free(struct qe_shard *shard, struct shard_link *slink)
 	qe_list_remove(&slink->place);
 	shard->n_links--;
 	qe_link_free(slink->link);
+	free(slink->halves);
 	free(slink);
 }
 

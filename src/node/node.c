@@ -217,6 +217,7 @@ const char *qe_drop_name(enum qe_drop drop)
 		[QE_DROP_DATAGRAM_CONTEXT] = "datagram_context",
 		[QE_DROP_SOURCE] = "source",
 		[QE_DROP_NOT_LOCAL] = "not_local",
+		[QE_DROP_HALF] = "half",
 		[QE_DROP_CONGESTION] = "congestion",
 		[QE_DROP_CONTROL_MALFORMED] = "control_malformed",
 		[QE_DROP_NO_MEMORY] = "no_memory",

@@ -14,6 +14,7 @@
 #include "node/knocks.h"
 #include "node/limiter.h"
 #include "node/node.h"
+#include "node/pieces.h"
 #include "peer/peer.h"
 
 constexpr size_t SHARD_PACKET_SIZE = 65536;
@@ -25,6 +26,8 @@ struct shard_packet {
 	struct qe_packet parsed;
 	struct qe_segmenter segmenter;
 	struct qe_bytes current; /* the segment to be sent next; empty: ask the segmenter */
+	struct pieces pieces;    /* of current, where it does not fit */
+	const struct qe_link *pieces_link; /* which they are for; nullptr: none were begun */
 	bool started;
 	size_t len;
 	qe_time arrived;
@@ -51,8 +54,10 @@ struct shard_link {
 	struct qe_list place; /* in shard->links */
 	struct qe_list
 		dirty; /* in shard->dirty: something to write, or a deadline that may have moved */
-	bool handshaking; /* accepted and not yet established */
-	bool doomed;      /* to be closed once the callback is over */
+	bool handshaking;      /* accepted and not yet established */
+	bool doomed;           /* to be closed once the callback is over */
+	uint16_t next_half;    /* number of the next packet sent in halves */
+	struct halves *halves; /* nullptr until the first one has come */
 };
 
 struct qe_shard {

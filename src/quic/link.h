@@ -37,6 +37,8 @@ constexpr qe_time QE_LINK_PATH_MTU_PATIENCE = 1'000'000'000;
 /* The context byte of a datagram. */
 constexpr uint8_t QE_CONTEXT_IP = 0;         /* one IP packet */
 constexpr uint8_t QE_CONTEXT_IP_PARTIAL = 1; /* the same; its transport checksum is partial */
+constexpr uint8_t QE_CONTEXT_IP_HEAD = 2;    /* a number and the first half of one IP packet */
+constexpr uint8_t QE_CONTEXT_IP_TAIL = 3;    /* the same number and the other half */
 
 struct qe_link;
 

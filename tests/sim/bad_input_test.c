@@ -147,10 +147,54 @@ static void refuses_what_holds_no_packet(void **)
 	size_t len = build(&pair, packet, false, QE_IP_UDP, 30);
 
 	check_refused(&pair, QE_DROP_DATAGRAM_MALFORMED, QE_CONTEXT_IP, (struct qe_bytes){});
-	for (unsigned context = 2; context < 256; context += 11)
+	for (unsigned context = QE_CONTEXT_IP_TAIL + 1; context < 256; context += 11)
 		check_refused(&pair, QE_DROP_DATAGRAM_CONTEXT, (uint8_t)context,
 			(struct qe_bytes){packet, len});
 	check_passes(&pair, QE_CONTEXT_IP, (struct qe_bytes){packet, len});
+	done(&pair);
+}
+
+static void lie_in_halves(struct mesh_pair *pair, uint8_t number, struct qe_bytes packet)
+{
+	size_t head = packet.len / 2;
+	uint8_t first[1400] = {0, number}, second[1400] = {0, number};
+
+	memcpy(first + 2, packet.data, head);
+	memcpy(second + 2, packet.data + head, packet.len - head);
+	lie(pair, QE_CONTEXT_IP_TAIL, (struct qe_bytes){second, 2 + packet.len - head});
+	lie(pair, QE_CONTEXT_IP_HEAD, (struct qe_bytes){first, 2 + head});
+	settle(pair);
+}
+
+/* What is put together is looked at like any other packet. */
+static void refuses_bad_packets_in_halves(void **)
+{
+	struct mesh_pair pair = liar_and_victim(49);
+	uint8_t packet[1400];
+	size_t len = build(&pair, packet, true, QE_IP_UDP, 1000);
+	struct qe_bytes bytes = {packet, len};
+
+	lie_in_halves(&pair, 1, bytes);
+	mesh_check(pair.mesh, written.n == 1 && written.lens[0] == len &&
+				      memcmp(written.packets[0], packet, len) == 0);
+	forget_written();
+	packet[23] ^= 1; /* the last byte of the source */
+	lie_in_halves(&pair, 2, bytes);
+	mesh_check(pair.mesh, written.n == 0 && dropped(&pair, QE_DROP_SOURCE) == 1);
+	packet[5] ^= 1; /* the length */
+	lie_in_halves(&pair, 3, bytes);
+	mesh_check(pair.mesh, written.n == 0 && dropped(&pair, QE_DROP_DATAGRAM_MALFORMED) == 1);
+	check_refused(&pair, QE_DROP_DATAGRAM_MALFORMED, QE_CONTEXT_IP_HEAD,
+		(struct qe_bytes){packet, 2});
+	check_refused(&pair, QE_DROP_DATAGRAM_MALFORMED, QE_CONTEXT_IP_TAIL,
+		(struct qe_bytes){packet, 1300});
+	/* Heads without tails: each but the first eight takes the place of another. */
+	for (unsigned i = 0; i < 100; i++) {
+		packet[1] = (uint8_t)i;
+		lie(&pair, QE_CONTEXT_IP_HEAD, (struct qe_bytes){packet, 700});
+	}
+	settle(&pair);
+	mesh_check(pair.mesh, written.n == 0 && dropped(&pair, QE_DROP_HALF) == 92);
 	done(&pair);
 }
 
@@ -288,7 +332,9 @@ static void takes_nothing_but_packets(void **)
 				mesh);
 		if (mesh_chance(mesh, 0.1))
 			len = mesh_random_below(mesh, len);
-		lie(&pair, mesh_chance(mesh, 0.02) ? (uint8_t)mesh_random(mesh) : QE_CONTEXT_IP,
+		uint8_t strange = (uint8_t)(QE_CONTEXT_IP_TAIL + 1 + mesh_random_below(mesh, 252));
+
+		lie(&pair, mesh_chance(mesh, 0.02) ? strange : QE_CONTEXT_IP,
 			(struct qe_bytes){packet, len});
 		if (i % 32 == 31) {
 			settle(&pair);
@@ -468,6 +514,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_what_holds_no_packet),
+		cmocka_unit_test(refuses_bad_packets_in_halves),
 		cmocka_unit_test(refuses_wrong_lengths),
 		cmocka_unit_test(refuses_wrong_fields),
 		cmocka_unit_test(refuses_source_routes),

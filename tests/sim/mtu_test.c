@@ -80,6 +80,54 @@ static void tells_the_sender_what_fits(void **)
 	tells_the_sender(1380, true);
 }
 
+/* IPv6 hosts take a link of 1,280 bytes for granted, and believe nobody who says less. */
+static void carries_1280_bytes_of_ipv6(void **)
+{
+	struct mesh_pair pair = narrow_pair(47, 1232); /* an underlay of 1,280 bytes */
+	unsigned mtu = mesh_status(pair.a, 0).link.path_mtu;
+
+	mesh_check(pair.mesh, mtu < QE_MTU_MIN);
+	for (unsigned len = mtu - 1; len <= QE_MTU_MIN; len++) {
+		inject(&pair, true, true, len);
+		mesh_check(pair.mesh, pair.a->n_inbox == 0);
+		mesh_check(pair.mesh, pair.b->n_inbox == 1 && pair.b->inbox->len == len, "%u", len);
+		for (unsigned i = 48; i < len; i++)
+			mesh_check(pair.mesh, pair.b->inbox->bytes[i] == (uint8_t)((i - 48) * 7));
+		mesh_inbox_clear(pair.b);
+	}
+	inject(&pair, true, true, QE_MTU_MIN + 1);
+	check_told(&pair, true, QE_MTU_MIN);
+	mesh_free(pair.mesh);
+}
+
+/* The window is full all the time; what is cut waits with what is left of it. */
+static void pieces_wait_for_room(void **)
+{
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct mesh_pair pair = narrow_pair(48 + v6, 1232);
+		struct mesh_wire slow = pair.mesh->wire;
+
+		slow.rate = 20'000'000;
+		slow.queue = 1 << 20;
+		mesh_lay_both(pair.mesh, pair.a, pair.b, &slow);
+		struct mesh_flow *flow = mesh_flow_start(
+			pair.a, pair.b, v6 ? MESH_UDP6 : MESH_UDP4, QE_MTU_MIN, 0);
+		flow->room = 20;
+		flow->inner.dont_fragment = false;
+		mesh_run(pair.mesh, 5 * QE_SECOND);
+		mesh_flow_stop(flow);
+		mesh_run(pair.mesh, 2 * QE_SECOND);
+		mesh_check(pair.mesh, pair.a->tun_refused > 0);
+		mesh_check(pair.mesh, mesh_counters(pair.a).drops[QE_DROP_QUEUE_FULL] == 0);
+		if (v6)
+			mesh_flow_check_whole(flow);
+		else
+			mesh_check(pair.mesh, pair.b->n_inbox == 2 * flow->sent, "%zu of %llu",
+				pair.b->n_inbox, (unsigned long long)flow->sent);
+		mesh_free(pair.mesh);
+	}
+}
+
 static void fragments_ipv4_that_may_be(void **)
 {
 	struct mesh_pair pair = narrow_pair(42, 1280);
@@ -187,6 +235,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_the_sender_what_fits),
+		cmocka_unit_test(carries_1280_bytes_of_ipv6),
+		cmocka_unit_test(pieces_wait_for_room),
 		cmocka_unit_test(fragments_ipv4_that_may_be),
 		cmocka_unit_test(makes_tcp_segments_fit),
 		cmocka_unit_test(notices_a_narrower_path),
