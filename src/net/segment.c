@@ -31,6 +31,21 @@ static bool is_transport_offload(const struct qe_packet *packet, const struct qe
 	       offload->csum_offset == checksum_offset(packet);
 }
 
+/* Whether the transport's checksum is complete, and the kernel has found it right: then the
+ * receiver need not look again. A datagram without one must not come to have one, and one that is
+ * shorter than its packet has another sum. */
+static bool is_vouched(
+	const uint8_t *bytes, const struct qe_packet *packet, const struct qe_offload *offload)
+{
+	const uint8_t *transport = bytes + packet->transport;
+
+	if (!offload->csum_valid || offload->needs_csum || !has_transport_checksum(packet))
+		return false;
+	return packet->protocol == QE_IP_TCP ||
+	       (qe_load_u16(transport + 6) != 0 &&
+		       qe_load_u16(transport + 4) == packet->len - packet->transport);
+}
+
 static bool matches_gso(const struct qe_packet *packet, enum qe_gso gso)
 {
 	switch (gso) {
@@ -71,7 +86,8 @@ static enum qe_error init_single(
 		return QE_ERR_TOO_BIG;
 	segmenter->single = true;
 	segmenter->payload_left = packet->len;
-	segmenter->partial = is_transport_offload(packet, offload);
+	segmenter->partial = is_transport_offload(packet, offload) ||
+			     is_vouched(segmenter->bytes, packet, offload);
 	if (segmenter->partial)
 		qe_checksum_transport_partial(segmenter->bytes, packet);
 	else if (offload->needs_csum)

@@ -24,7 +24,7 @@ struct qe_segmenter {
 /* offload comes from the kernel, but is checked all the same: QE_ERR_SYNTAX when it contradicts the
  * packet. max_len: the largest packet that fits the path. TCP segments are made smaller to fit it;
  * a UDP segment or a single packet that does not fit gives QE_ERR_TOO_BIG. A single packet with
- * needs_csum is sent partial. */
+ * needs_csum, or whose checksum the kernel vouches for, is sent partial. */
 enum qe_error qe_segmenter_init(struct qe_segmenter *segmenter, uint8_t *bytes,
 	const struct qe_packet *packet, const struct qe_offload *offload, uint32_t max_len);
 /* The next packet; false at the end. Valid until the next call. */

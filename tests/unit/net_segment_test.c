@@ -131,6 +131,44 @@ static void single_packets_pass(void **state)
 	}
 }
 
+/* What the kernel vouches for is sent partial; a datagram without a checksum stays without, and
+ * what is not TCP or UDP, or longer than it says, as it is. */
+static void vouched_checksums_become_partial(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		static const unsigned protocols[] = {6, 17, 1};
+		struct spec spec = random_spec(random_below(2) ? 4 : 6, protocols[random_below(3)]);
+		struct qe_offload offload = {.csum_valid = true};
+		bool padded = random_below(2) && spec.protocol == 17;
+		struct qe_segmenter segmenter;
+		struct qe_packet packet;
+		struct qe_bytes out;
+		size_t len;
+
+		spec.payload = payload;
+		spec.payload_len = random_below(1400);
+		if (spec.protocol == 17 && random_below(3) == 0)
+			spec.checksum = CHECKSUM_NONE;
+		len = build(bytes, &spec);
+		if (padded)
+			bytes[spec_transport(&spec) + 5] ^= 1;
+		memcpy(expected, bytes, len);
+		assert_int_equal(qe_packet_parse(&packet, (struct qe_bytes){bytes, len}), QE_OK);
+		assert_int_equal(
+			qe_segmenter_init(&segmenter, bytes, &packet, &offload, 1500), QE_OK);
+		assert_int_equal(segmenter.partial,
+			spec.protocol != 1 && !padded && spec.checksum == CHECKSUM_COMPLETE);
+		if (segmenter.partial) {
+			spec.checksum = CHECKSUM_PARTIAL;
+			build(expected, &spec);
+		}
+		assert_true(qe_segmenter_next(&segmenter, &out));
+		assert_int_equal(out.len, len);
+		assert_memory_equal(out.data, expected, len);
+	}
+}
+
 /* A checksum that is not the outer transport's, here that of a datagram inside a GRE-like packet.
  */
 static void foreign_checksums_are_completed(void **state)
@@ -205,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(segments_are_as_built_from_scratch),
 		cmocka_unit_test(single_packets_pass),
+		cmocka_unit_test(vouched_checksums_become_partial),
 		cmocka_unit_test(foreign_checksums_are_completed),
 		cmocka_unit_test(contradictions_are_refused),
 	};
