@@ -17,6 +17,9 @@ constexpr size_t HANDSHAKES_FREE =
 constexpr size_t HANDSHAKES_MAX = 1024;
 constexpr unsigned ACCEPTS_FREE = 200; /* in a second, likewise */
 constexpr unsigned RESETS_PER_SECOND = 100;
+/* 5,000 a second, spread so that nobody who comes at some moment has no chance. */
+constexpr unsigned RETRIES_AT_ONCE = 50;
+constexpr qe_time RETRIES_INTERVAL = 10 * QE_MILLISECOND;
 
 void shard_mark_dirty(struct qe_shard *shard, struct shard_link *slink)
 {
@@ -333,6 +336,24 @@ static bool is_under_load(struct qe_shard *shard)
 	return shard->n_handshaking >= HANDSHAKES_FREE || shard->accepts >= ACCEPTS_FREE;
 }
 
+/* A Retry costs more than a packet that gets no answer, most of it in the kernel: a flood under
+ * false addresses gets so many, and a client that gets none asks again. */
+static void validate_address(
+	struct qe_shard *shard, const struct qe_first_packet *first, const struct qe_path *path)
+{
+	if (qe_time_since(shard->retries_since, shard->now) >= RETRIES_INTERVAL) {
+		shard->retries_since = shard->now;
+		shard->retries = 0;
+	}
+	if (shard->retries >= RETRIES_AT_ONCE ||
+		!qe_retry(&shard->context, &shard->batch, first, path, shard->now)) {
+		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
+		return;
+	}
+	shard->retries++;
+	shard->counters.retries++;
+}
+
 static void first_packet(struct qe_shard *shard, struct qe_bytes dcid, const struct qe_path *path,
 	uint8_t ecn, struct qe_bytes packet)
 {
@@ -344,12 +365,12 @@ static void first_packet(struct qe_shard *shard, struct qe_bytes dcid, const str
 		return;
 	}
 	switch (qe_first_packet_check(
-		&first, &shard->context, &shard->batch, path, packet, want_retry, shard->now)) {
+		&first, &shard->context, path, packet, want_retry, shard->now)) {
 	case QE_FIRST_ACCEPT:
 		accept_bounded(shard, &first, path, ecn, packet);
 		break;
 	case QE_FIRST_RETRY:
-		shard->counters.retries++;
+		validate_address(shard, &first, path);
 		break;
 	case QE_FIRST_NO_KNOCK:
 		shard_drop(shard, QE_DROP_NO_KNOCK);

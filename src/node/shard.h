@@ -76,8 +76,8 @@ struct qe_shard {
 	struct qe_heap link_timers, peer_timers;
 	struct qe_list links, dirty, waiting;
 	size_t n_links, n_handshaking, n_blocked;
-	qe_time tun_paused_until, last_stranger, resets_since;
-	unsigned resets;
+	qe_time tun_paused_until, last_stranger, resets_since, retries_since;
+	unsigned resets, retries;  /* since then */
 	struct limiter handshakes; /* by source, once many are under way */
 	qe_time accepts_since;
 	unsigned accepts;

@@ -33,30 +33,9 @@ enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *
 	return QE_PACKET_LONG;
 }
 
-static bool write_retry(struct qe_link_context *context, struct qe_batch *batch,
-	const struct qe_path *path, const ngtcp2_pkt_hd *header, qe_time now)
-{
-	uint8_t token[QE_RETRY_TOKEN_SIZE];
-	ngtcp2_cid scid = {.datalen = QE_CID_SIZE};
-
-	if (qe_cid_make(&context->cids, scid.data) != QE_OK ||
-		qe_retry_token_make(&context->cids, token, &path->remote,
-			(struct qe_bytes){scid.data, scid.datalen},
-			(struct qe_bytes){header->dcid.data, header->dcid.datalen}, now) != QE_OK)
-		return false;
-	uint8_t *to = qe_batch_room(batch, NGTCP2_MAX_UDP_PAYLOAD_SIZE);
-	ngtcp2_ssize len = ngtcp2_crypto_write_retry(to, NGTCP2_MAX_UDP_PAYLOAD_SIZE,
-		header->version, &header->scid, &scid, &header->dcid, token, sizeof(token));
-
-	if (len < 0)
-		return false;
-	qe_batch_add(batch, (size_t)len, path, 0);
-	return true;
-}
-
 enum qe_first_verdict qe_first_packet_check(struct qe_first_packet *ret_first,
-	struct qe_link_context *context, struct qe_batch *batch, const struct qe_path *path,
-	struct qe_bytes packet, bool want_retry, qe_time now)
+	const struct qe_link_context *context, const struct qe_path *path, struct qe_bytes packet,
+	bool want_retry, qe_time now)
 {
 	struct qe_first_packet first = {};
 	ngtcp2_pkt_hd header;
@@ -75,11 +54,30 @@ enum qe_first_verdict qe_first_packet_check(struct qe_first_packet *ret_first,
 			first.token, &path->remote, first.dcid, now);
 	if (!first.validated && !qe_knock_is_valid(&context->cids, first.dcid))
 		return QE_FIRST_NO_KNOCK;
-	if (want_retry && !first.validated)
-		return write_retry(context, batch, path, &header, now) ? QE_FIRST_RETRY
-								       : QE_FIRST_MALFORMED;
 	*ret_first = first;
-	return QE_FIRST_ACCEPT;
+	return want_retry && !first.validated ? QE_FIRST_RETRY : QE_FIRST_ACCEPT;
+}
+
+bool qe_retry(const struct qe_link_context *context, struct qe_batch *batch,
+	const struct qe_first_packet *first, const struct qe_path *path, qe_time now)
+{
+	uint8_t token[QE_RETRY_TOKEN_SIZE];
+	ngtcp2_cid cid = {.datalen = QE_CID_SIZE}, client, original;
+
+	if (qe_cid_make(&context->cids, cid.data) != QE_OK ||
+		qe_retry_token_make(&context->cids, token, &path->remote,
+			(struct qe_bytes){cid.data, cid.datalen}, first->dcid, now) != QE_OK)
+		return false;
+	ngtcp2_cid_init(&client, first->scid.data, first->scid.len);
+	ngtcp2_cid_init(&original, first->dcid.data, first->dcid.len);
+	uint8_t *to = qe_batch_room(batch, NGTCP2_MAX_UDP_PAYLOAD_SIZE);
+	ngtcp2_ssize len = ngtcp2_crypto_write_retry(to, NGTCP2_MAX_UDP_PAYLOAD_SIZE,
+		first->version, &client, &cid, &original, token, sizeof(token));
+
+	if (len < 0)
+		return false;
+	qe_batch_add(batch, (size_t)len, path, 0);
+	return true;
 }
 
 bool qe_stateless_reset(struct qe_link_context *context, struct qe_batch *batch,

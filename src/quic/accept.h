@@ -22,17 +22,21 @@ enum qe_packet_kind qe_packet_classify(struct qe_bytes packet, struct qe_bytes *
 
 enum qe_first_verdict : uint8_t {
 	QE_FIRST_ACCEPT,   /* make a link of it */
-	QE_FIRST_RETRY,    /* answered with a Retry: the address is to be validated first */
+	QE_FIRST_RETRY,    /* its address is to be validated first: qe_retry */
 	QE_FIRST_NO_KNOCK, /* from somebody who does not know the NodeId: silence */
 	QE_FIRST_MALFORMED,
 };
 
 /* Looks at a long-header packet that fits no link. want_retry: whether clients must show that they
- * own their address. A Retry is added to the batch. Other QUIC versions get no answer: a version
- * negotiation would tell a stranger that a node is here. */
+ * own their address. *ret_first is written for the first two verdicts. Other QUIC versions get no
+ * answer: a version negotiation would tell a stranger that a node is here. */
 enum qe_first_verdict qe_first_packet_check(struct qe_first_packet *ret_first,
-	struct qe_link_context *context, struct qe_batch *batch, const struct qe_path *path,
-	struct qe_bytes packet, bool want_retry, qe_time now);
+	const struct qe_link_context *context, const struct qe_path *path, struct qe_bytes packet,
+	bool want_retry, qe_time now);
+
+/* Adds a Retry to the batch. Returns whether it did. */
+bool qe_retry(const struct qe_link_context *context, struct qe_batch *batch,
+	const struct qe_first_packet *first, const struct qe_path *path, qe_time now);
 
 /* Answers a short-header packet with a stateless reset, if its connection ID is one that this node
  * issued. Returns whether it did. */

@@ -114,8 +114,8 @@ static void accept_first(struct end *end, struct qe_bytes packet, qe_time now)
 	struct qe_first_packet first;
 
 	micro_must(
-		qe_first_packet_check(&first, &end->context, &end->batch, &end->path, packet, false,
-			now) == QE_FIRST_ACCEPT &&
+		qe_first_packet_check(&first, &end->context, &end->path, packet, false, now) ==
+				QE_FIRST_ACCEPT &&
 			qe_link_accept(&end->link, &end->context, &first, &end->path, now) == QE_OK,
 		"a first packet is refused");
 }

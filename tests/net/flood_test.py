@@ -15,52 +15,15 @@ import random
 import re
 
 import pair
-from lab import Lab, Node, find_quicether, wait_until
+from floods import ANYBODY, Flooder, false_tokens, garbage, initials, strangers, unknown_ids
+from lab import Lab, Node, wait_until
 from traffic import Datagrams, Stream
 
 FRIEND, FLOODER, VICTIM, LATE = (f'10.0.{number}.2' for number in range(1, 5))
-ANYBODY = '198.18.0.0/15'
 COUNT, RATE = 100_000, 25_000
 RESIDENT_MAX = 24 << 20  # of the daemon, whatever comes
 LINES_MAX = 60  # that a flood may add to its log
 SHARE = 0.5  # of a flood that reaches the daemon at least; the rest the kernel has dropped
-
-
-# -- what is sent ------------------------------------------------------------------------------------------------------
-
-
-def initial(dcid, token=b''):
-    """Of the right shape and size, and with nothing in it that opens."""
-    head = b'\xc0\0\0\0\1' + bytes([len(dcid)]) + dcid + b'\x08' + random.randbytes(8) + bytes([len(token)]) + token
-    return head + (0x4000 | 1200 - len(head) - 2).to_bytes(2) + random.randbytes(1200 - len(head) - 2)
-
-
-def unknown_ids():
-    return [b'\x40\0' + random.randbytes(random.randrange(8, 400)) for _ in range(1000)]
-
-
-def strangers():
-    return [initial(random.randbytes(20)) for _ in range(1000)]
-
-
-def false_tokens():
-    return [initial(random.randbytes(8), random.randbytes(37)) for _ in range(1000)]
-
-
-def garbage():
-    return [random.randbytes(random.randrange(1, 1473)) for _ in range(1000)]
-
-
-class Flooder:
-    def __init__(self, host, node):
-        self.host, self.victim = host, node
-        self.program = pathlib.Path(find_quicether()).parents[2] / 'tests/net/flood'
-        self.file = host.lab.dir / 'payloads'
-
-    def start(self, payloads, source=ANYBODY, count=COUNT, rate=RATE, knock=False):
-        self.file.write_bytes(b''.join(len(payload).to_bytes(2) + payload for payload in payloads))
-        return self.host.spawn('flood', self.program, self.file, source, VICTIM, Node.PORT, count, rate,
-                               *([self.victim.id] if knock else []))
 
 
 # -- what is looked at -------------------------------------------------------------------------------------------------
@@ -104,10 +67,10 @@ class Watch:
         assert log_lines(self.victim) - self.lines <= LINES_MAX, log_lines(self.victim) - self.lines
 
 
-def check_flood(victim, friend, flooder, stream, reasons, payloads, **options):
+def check_flood(victim, friend, flooder, stream, reasons, payloads):
     """Most of it is counted under these reasons, and the stream flows before it ends."""
     watch = Watch(victim, friend)
-    flood = flooder.start(payloads, **options)
+    flood = flooder.start(payloads, count=COUNT, rate=RATE)
     wait_until('the flood has begun', lambda: watch.drops(*reasons) > 0)
     stream.wait_flow()
     assert flood.wait(60) == 0, flood.said()
@@ -141,7 +104,7 @@ def check_handshakes(victim, friend, late, flooder, stream):
     """Spoofed first packets that knock: a peer gets through all the same, and nobody is shouted at."""
     watch = Watch(victim, friend)
     capture = victim.host.capture('eth0', 'net', ANYBODY)
-    flood = flooder.start([initial(bytes(20)) for _ in range(1000)], count=5 * RATE, rate=RATE // 5, knock=True)
+    flood = flooder.start(initials(), count=5 * RATE, rate=RATE // 5, knock=True)
     wait_until('the victim sends Retries', lambda: watch.more('retries') > 0)
     late.start()
     late.wait_connected(victim)
@@ -172,7 +135,7 @@ def check_replays(victim, friend, flooder):
     watch = Watch(victim, friend)
     capture = victim.host.capture(pair.TUN, 'udp')
     for source in f'{FRIEND}:{Node.PORT}', ANYBODY:
-        flood = flooder.start(payloads, source=source, count=COUNT // 2)
+        flood = flooder.start(payloads, source=source, count=COUNT // 2, rate=RATE)
         assert flood.wait(60) == 0, flood.said()
     wait_until('they have been looked at', lambda: watch.more('rx_datagrams') >= SHARE * COUNT)
     watch.check()
@@ -195,7 +158,7 @@ def build(lab):
     router.route(ANYBODY, FLOODER)
     friend, flooder, victim, late = hosts
     victim = Node(victim)
-    return victim, Node(friend), Node(late), Flooder(flooder, victim)
+    return victim, Node(friend), Node(late), Flooder(flooder, victim, VICTIM)
 
 
 def main():

@@ -6,6 +6,8 @@
 #include <malloc.h>
 #include <string.h>
 
+#include "quic/cid.h"
+
 #define FLOOD 10000
 #define STRANGERS 60
 #define HANDSHAKES 200
@@ -296,6 +298,58 @@ static void validates_addresses_under_load(void **)
 	mesh_free(mesh);
 }
 
+/* An Initial of the right shape, with a knock and without contents. */
+static size_t make_knocking(uint8_t *to, const struct mesh_host *host)
+{
+	const uint8_t head[] = {0xc3, 0, 0, 0, 1, QE_KNOCK_SIZE}, scid[QE_CID_SIZE] = {1, 2};
+	struct qe_writer writer = qe_writer_init(to, 1200);
+	uint8_t knock[QE_KNOCK_SIZE];
+	assert_int_equal(qe_knock_make(knock, qe_key_get_id(host->key)), QE_OK);
+	memset(to, 0, 1200);
+	qe_write_bytes(&writer, (struct qe_bytes){head, sizeof(head)});
+	qe_write_bytes(&writer, (struct qe_bytes){knock, sizeof(knock)});
+	qe_write_u8(&writer, sizeof(scid));
+	qe_write_bytes(&writer, (struct qe_bytes){scid, sizeof(scid)});
+	qe_write_u8(&writer, 0);
+	qe_write_u16(&writer, (uint16_t)(0x4000 | (1200 - 2 - qe_writer_len(&writer))));
+	return 1200;
+}
+
+/* First packets with knocks under false addresses, 20 in a millisecond: most get no Retry, and a
+ * peer that dials meanwhile is among those that do, if not at once. */
+static void sends_so_many_retries(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(28, MESH_DIALS, MESH_WAITS);
+	struct mesh *mesh = pair.mesh;
+	uint8_t initial[1200];
+	mesh_start(pair.b);
+	struct flood flood = begin_flood();
+	for (unsigned i = 0; i < 10000; i++) {
+		struct qe_endpoint from = anybody(mesh);
+		flood.sent++;
+		flood.bytes += make_knocking(initial, pair.b);
+		mesh_spoof(mesh, &from, pair.b, (struct qe_bytes){initial, sizeof(initial)});
+		if (i % 20 == 0)
+			mesh_run(mesh, QE_MILLISECOND);
+		if (i == 1000)
+			mesh_start(pair.a);
+	}
+	end_flood(mesh, &flood, "knocks");
+	struct qe_shard_counters counters = mesh_counters(pair.b);
+	mesh_check(mesh, counters.retries > 1000 && counters.retries <= 2550, "%llu Retries",
+		(unsigned long long)counters.retries);
+	mesh_check(mesh, counters.drops[QE_DROP_HANDSHAKE_LIMIT] > 5000);
+	for (unsigned i = 0; i < 200000 && !mesh_linked(pair.a, 0); i++) {
+		struct qe_endpoint from = anybody(mesh);
+		make_knocking(initial, pair.b);
+		mesh_spoof(mesh, &from, pair.b, (struct qe_bytes){initial, sizeof(initial)});
+		if (i % 20 == 0)
+			mesh_run(mesh, QE_MILLISECOND);
+	}
+	mesh_check(mesh, mesh_linked(pair.a, 0), "no peer gets through");
+	mesh_free(mesh);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +360,7 @@ int main(void)
 		cmocka_unit_test(bears_replayed_first_packets),
 		cmocka_unit_test(amplifies_little),
 		cmocka_unit_test(validates_addresses_under_load),
+		cmocka_unit_test(sends_so_many_retries),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

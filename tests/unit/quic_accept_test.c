@@ -97,7 +97,12 @@ static struct qe_bytes build(uint8_t to[static 2048], const struct initial *init
 static enum qe_first_verdict check(struct qe_first_packet *first, const struct qe_path *path,
 	struct qe_bytes packet, bool want_retry, qe_time now)
 {
-	return qe_first_packet_check(first, &context, &batch, path, packet, want_retry, now);
+	enum qe_first_verdict verdict = qe_first_packet_check(
+		first, &context, path, packet, want_retry, now);
+
+	if (verdict == QE_FIRST_RETRY)
+		assert_true(qe_retry(&context, &batch, first, path, now));
+	return verdict;
 }
 
 static enum qe_first_verdict verdict_on(const struct initial *initial, bool want_retry)
@@ -262,7 +267,7 @@ static void bears_damage(void **)
 
 		seen[verdict]++;
 		assert_int_equal(answers(), verdict == QE_FIRST_RETRY);
-		if (verdict == QE_FIRST_ACCEPT)
+		if (verdict == QE_FIRST_ACCEPT || verdict == QE_FIRST_RETRY)
 			assert_true(qe_knock_is_valid(&context.cids, first.dcid));
 		else
 			assert_null(first.dcid.data);
@@ -426,8 +431,8 @@ static void a_token_is_for_one_node(void **)
 	uint8_t bytes[2048];
 
 	second = ask_twice(&path4, &initial, &retry);
-	assert_int_equal(qe_first_packet_check(&first, &stranger, &batch, &path4,
-				 build(bytes, &second), true, NOW),
+	assert_int_equal(
+		qe_first_packet_check(&first, &stranger, &path4, build(bytes, &second), true, NOW),
 		QE_FIRST_NO_KNOCK);
 	assert_int_equal(answers(), 0);
 }

@@ -244,11 +244,15 @@ static inline void accept_first(struct end *end, struct qe_bytes packet)
 {
 	struct qe_first_packet first;
 
-	if (qe_first_packet_check(&first, &end->context, &end->batch, &end->path, packet,
-		    pair.want_retry, pair.now) == QE_FIRST_ACCEPT)
+	enum qe_first_verdict verdict = qe_first_packet_check(
+		&first, &end->context, &end->path, packet, pair.want_retry, pair.now);
+
+	if (verdict == QE_FIRST_ACCEPT)
 		assert_int_equal(
 			qe_link_accept(&end->link, &end->context, &first, &end->path, pair.now),
 			QE_OK);
+	else if (verdict == QE_FIRST_RETRY)
+		assert_true(qe_retry(&end->context, &end->batch, &first, &end->path, pair.now));
 	qe_batch_flush(&end->batch);
 }
 
