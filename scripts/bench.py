@@ -26,6 +26,7 @@ sys.path[:0] = [str(build.TOP / 'tests/net'), str(build.TOP / 'tests/bench')]
 OTHERS = build.TOP / f'{build.variant().dir.name}-others'  # what ./dev has fetched of other tunnels
 DOCS = build.TOP / 'docs/benchmarks'
 QUIET = 0.3  # of the load average; above it, what else runs is in the figures
+QUIET_PATIENCE = 180  # seconds that a run to be published waits for that
 
 
 class Results:
@@ -57,21 +58,24 @@ def written(value):
 
 
 def tables(rows):
-    """Markdown, a table for those subjects of a suite that were measured alike."""
+    """Markdown, a table for those subjects of a suite that have measures in common."""
     subjects = {}
     for row in rows:
-        subjects.setdefault((row['suite'], row['subject']), []).append(row)
-    alike = {}
+        subjects.setdefault((row['suite'], row['subject']), {})[row['measure'], row['unit']] = row
+    made = []  # suite, its columns, and the lines
     for (suite, subject), measured in subjects.items():
-        columns = suite, tuple((row['measure'], row['unit']) for row in measured)
-        alike.setdefault(columns, []).append((subject, measured))
-    return '\n'.join(table(suite, columns, lines) for (suite, columns), lines in alike.items())
+        fitting = (one for one in made if one[0] == suite and one[1].keys() & measured.keys())
+        _, columns, lines = next(fitting, None) or made.append((suite, {}, [])) or made[-1]
+        columns.update(dict.fromkeys(measured))
+        lines.append((subject, measured))
+    return '\n'.join(table(*one) for one in made)
 
 
 def table(suite, columns, lines):
     """A line for each subject, or for each measure if these are far more."""
     head = [suite, *(f'{measure}, {unit}' for measure, unit in columns)]
-    body = [[subject, *(cell(row) for row in measured)] for subject, measured in lines]
+    body = [[subject, *(cell(measured[column]) if column in measured else '' for column in columns)]
+            for subject, measured in lines]
     if len(columns) > 2 * len(body):
         head, *body = zip(head, *body)
     return ''.join(f'| {" | ".join(line)} |\n' for line in [head, ['---', *('--:' for _ in head[1:])], *body])
@@ -138,11 +142,13 @@ def scale(args):
 
 
 def in_lab(suite, args, module, subjects, *needs):
-    """Rounds of module.sample(), which is told a subject."""
+    """Rounds of module.sample(), which is told a subject; what fails is told and lacks, and all else goes on."""
     from lab import Failed
+    from tunnels import Setting
 
     programs = {path.name: path for path in built(*(f'tests/bench/{name}' for name in needs), build.PROGRAM)}
     os.environ['QUICETHER'] = str(programs['quicether'])
+    setting = Setting(args.seconds, functools.partial(wanted, args.measures), programs, OTHERS, build.say)
     for name in [name for name in subjects if not module.TUNNELS[name].is_there(OTHERS)]:
         build.say(f'{name} is left out: its package is not there')
         subjects.remove(name)
@@ -151,10 +157,10 @@ def in_lab(suite, args, module, subjects, *needs):
         for name in subjects:
             start = time.monotonic()
             try:
-                for measured in module.sample(name, args.seconds, functools.partial(wanted, args.measures), programs, OTHERS):
+                for measured in module.sample(name, setting):
                     yield suite, name, *measured
             except Failed as failure:
-                sys.exit(f'dev: {suite}: {name}: {failure}')
+                build.say(f'{name} is left out of this round: {failure}')
             build.say(f'round {turn} of {rounds}: {suite}, {name}: {time.monotonic() - start:.0f} s')
 
 
@@ -187,15 +193,15 @@ def write_json(path, rows):
 
 
 def publish(where, rows):
-    """For each suite the JSON, the table, and for throughput the chart."""
+    """For each suite the JSON, the table, and the chart if it has one."""
     for suite in {row['suite']: None for row in rows}:
         own = [row for row in rows if row['suite'] == suite]
         write_json(DOCS / f'{suite}.json', own)
         (DOCS / f'{suite}.md').write_text(f'<!-- SPDX-License-Identifier: Apache-2.0 OR MIT -->\n{where}{tables(own)}')
-        if suite == 'throughput':
+        if suite in chart.PANELS:
             libraries = (OTHERS / 'usr/lib').glob('*-linux-gnu')
             gnuplot = ['env', f'LD_LIBRARY_PATH={":".join(map(str, libraries))}', str(OTHERS / 'usr/bin/gnuplot-nox')]
-            chart.draw(gnuplot, own, DOCS / f'{suite}.svg')
+            chart.draw(gnuplot, suite, own, DOCS / f'{suite}.svg')
         build.say(f'published: {suite}, in {DOCS.relative_to(build.TOP)}')
 
 
@@ -210,11 +216,23 @@ def run(name, args, results):
             results.add(suite, subject, measure, unit, value)
 
 
+def wait_quiet(patience):
+    """Returns the load average; the build that came before is in it for a while."""
+    end = time.monotonic() + patience
+    while os.getloadavg()[0] > QUIET and time.monotonic() < end:
+        build.say(f'the load average is {os.getloadavg()[0]:.1f}: waiting until it is {QUIET}, {end - time.monotonic():.0f} s at most')
+        time.sleep(min(20, patience))
+    load = os.getloadavg()[0]
+    if load > QUIET:
+        build.say(f'the load average is {load:.1f}: what else this machine does will be in the figures')
+    return load
+
+
 def main():
     parser = argparse.ArgumentParser(prog='./dev bench', description='Build and run the benchmarks.')
     parser.add_argument('name', nargs='?', choices=SUITES, help='only this suite')
     parser.add_argument('--rounds', type=int, metavar='N', help='how many samples of each measure to take')
-    parser.add_argument('--seconds', type=int, default=4, metavar='N', help='how long each measurement of TCP lasts (4)')
+    parser.add_argument('--seconds', type=int, default=3, metavar='N', help='how long each measurement of TCP lasts (3)')
     parser.add_argument('--subjects', type=names, metavar='A,B', help='only these subjects')
     parser.add_argument('--measures', type=names, metavar='A,B', help='only these measures')
     parser.add_argument('--json', metavar='FILE', help='write the results as JSON, too')
@@ -223,12 +241,8 @@ def main():
     if args.rounds is not None and not 1 <= args.rounds <= 1000:
         parser.error('--rounds: from 1 to 1000')
 
-    load = os.getloadavg()[0]
-    if load > QUIET:
-        busy = f'the load average is {load:.1f}: other programs are busy, and that'
-        if args.publish:
-            sys.exit(f'dev: {busy} is no time for figures to publish')
-        build.say(f'{busy} will be in the figures')
+    built(build.PROGRAM)
+    load = wait_quiet(QUIET_PATIENCE if args.publish else 0)
     results = Results()
     for name in [args.name] if args.name else SUITES:
         run(name, args, results)

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-"""A chart of the throughput suite, drawn by gnuplot: a panel for each of a few measures, a bar for each subject."""
+"""A chart of a suite, drawn by gnuplot: a panel for each of a few measures, a bar for each subject."""
 import subprocess
 
-PANELS = (
-    ('tcp1', 'TCP, 1 stream'),
-    ('tcp4', 'TCP, 4 streams'),
-    ('udp64', 'UDP, 64 bytes, loss under 1 %'),
-    ('cpu_per_gb', 'processor time for 1 GB'),
-    ('ping_idle', 'round trip, idle'),
-    ('rss', 'resident memory'),
-)
+PANELS = {
+    'throughput': (
+        ('tcp1', 'TCP, 1 stream'),
+        ('tcp4', 'TCP, 4 streams'),
+        ('udp64', 'UDP, 64 bytes, loss under 1 %'),
+        ('cpu_per_gb', 'processor time for 1 GB'),
+        ('ping_idle', 'round trip, idle'),
+        ('rss', 'resident memory'),
+    ),
+    'impaired': (
+        ('20ms_1pct_bbr1', '20 ms, 1 % lost, TCP BBR'),
+        ('20ms_reorder_cubic1', '20 ms, 1 % late, TCP CUBIC'),
+        ('20ms_500mbit_cubic4', '500 Mbit/s, 4 streams of TCP CUBIC'),
+        ('20ms_500mbit_cubic4_delay', 'what these add to a ping'),
+    ),
+}
 COLUMNS, WIDTH, HEIGHT = 2, 450, 330
 OURS, OTHER = '#1f6fb2', '#9aa5b1'
 
@@ -29,8 +37,8 @@ unset key
 
 
 def panel(rows, measure, title):
-    """Bars as high as the median, with lines from the minimum to the maximum."""
-    bars = [row for row in rows if row['measure'] == measure and row['subject'] != 'bare']
+    """Bars as high as the median, with lines from the minimum to the maximum. What the cable carries would dwarf them."""
+    bars = [row for row in rows if row['measure'] == measure and (row['suite'], row['subject']) != ('throughput', 'bare')]
     if not bars:
         return 'set multiplot next\n'
     data = ''.join(f'{at} {row["median"]} {row["min"]} {row["max"]} {int(row["subject"].startswith("quicether"))} '
@@ -42,9 +50,9 @@ def panel(rows, measure, title):
             f"$bars using 1:2:3:4 with yerrorbars pointtype 0 linecolor '#333333'\n")
 
 
-def draw(gnuplot, rows, path):
+def draw(gnuplot, suite, rows, path):
     """gnuplot: how to call it."""
-    lines = -(-len(PANELS) // COLUMNS)
+    lines = -(-len(PANELS[suite]) // COLUMNS)
     script = HEAD.format(width=COLUMNS * WIDTH, height=lines * HEIGHT, lines=lines, columns=COLUMNS, path=path)
-    script += ''.join(panel(rows, measure, title) for measure, title in PANELS)
+    script += ''.join(panel(rows, measure, title) for measure, title in PANELS[suite])
     subprocess.run(gnuplot, input=script, text=True, check=True)

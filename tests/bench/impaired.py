@@ -3,7 +3,6 @@
 
     left ---------- router ---------- right        tests/net/path.py; both ways are equally bad
 """
-import json
 import math
 import pathlib
 import re
@@ -12,11 +11,8 @@ import time
 
 from lab import Failed, Lab
 from path import Path, long_way
-from throughput import first_ping, iperf_words
-from tunnels import OWN
-from others import OTHERS
+from throughput import TUNNELS, first_ping, iperf_result, spawn_iperf
 
-TUNNELS = OWN | OTHERS
 SUBJECTS = 'bare', 'quicether-aes256gcm', 'wireguard-go'  # the others on demand
 
 PING_INTERVAL = 0.05
@@ -61,38 +57,37 @@ def ping(tunnel, count):
 
 def loaded(tunnel, start, seconds, control, streams):
     """Returns Mbit/s, and the round trip of pings meanwhile."""
-    load = tunnel.host(1).spawn('iperf3', *iperf_words(tunnel, seconds, '-C', control, '-P', streams, start=start))
+    load = spawn_iperf(tunnel, seconds, '-C', control, '-P', streams, start=start)
     time.sleep(start)
     round_trip = ping(tunnel, round((seconds - 0.5) / PING_INTERVAL))
-    if load.wait(30):
-        raise Failed(f'iperf3: {load.said()}')
-    return json.loads(load.said())['end']['sum_received']['bits_per_second'] / 1e6, round_trip
+    return 1000 * iperf_result(load, seconds)[0], round_trip
 
 
-def sample_case(subject, name, seconds, wanted, programs, others):
-    case = CASES[name]
-    measures = {f'{name}_{control}{streams}': (control, streams) for control, streams in case.loads}
-    missing = missing_control()
-    measures = {measure: load for measure, load in measures.items()
-                if load[0] not in missing and (wanted(measure) or wanted(f'{measure}_delay'))}
-    if not measures:
+def measure(tunnel, name, start, seconds, load, idle):
+    rate, round_trip = loaded(tunnel, start, seconds, *load)
+    yield name, 'Mbit/s', rate
+    yield f'{name}_delay', 'ms', round_trip - idle
+
+
+def sample_case(subject, name, setting):
+    case, missing = CASES[name], missing_control()
+    loads = {f'{name}_{control}{streams}': (control, streams) for control, streams in case.loads if control not in missing}
+    loads = {measure: load for measure, load in loads.items() if any(map(setting.wanted, (measure, f'{measure}_delay')))}
+    if not loads:
         return
     with Lab('bench') as lab:
         hosts, router, interfaces = long_way(lab)
         path = Path(router, interfaces, **case.options)
-        tunnel = TUNNELS[subject](hosts, programs, others)
+        tunnel = TUNNELS[subject](hosts, setting)
         tunnel.prepare()
         list(first_ping(tunnel))
-        tunnel.host(2).spawn('iperf3', 'iperf3', '-s', '--forceflush').wait_said('Server listening')
         idle = ping(tunnel, IDLE_PINGS)
-        for measure, load in measures.items():
-            rate, round_trip = loaded(tunnel, case.start, seconds, *load)
-            yield measure, 'Mbit/s', rate
-            yield f'{measure}_delay', 'ms', round_trip - idle
+        for measured, load in loads.items():
+            yield from setting.attempt(f'{subject}: {measured}', measure, tunnel, measured, case.start, setting.seconds, load, idle)
         path.check()
 
 
-def sample(subject, seconds, wanted, programs, others):
-    """One sample of each measure that is wanted(measure): CASE_LOAD, and CASE_LOAD_delay for what the load adds to a ping."""
+def sample(subject, setting):
+    """One sample of each measure that is wanted: CASE_LOAD, and CASE_LOAD_delay for what the load adds to a ping."""
     for name in CASES:
-        yield from sample_case(subject, name, seconds, wanted, programs, others)
+        yield from sample_case(subject, name, setting)

@@ -21,7 +21,8 @@ PORT = 9000
 PINGS = 1000
 IDLE_INTERVAL = 2000  # us
 LOSS_MAX = 0.01
-FIRST_RATE, FASTER, HALVINGS = 5_000, 1.4, 3  # the search: datagrams per second, and its steps
+FIRST_RATE, FASTER, HALVINGS = 20_000, 1.5, 3  # the search: datagrams per second, and its steps
+LEAST_RATE = 500
 BURST_MS = 300
 
 
@@ -53,15 +54,24 @@ def rss(tunnel, _seconds):
         yield 'rss', 'MiB', max(map(resident_mib, tunnel.processes))
 
 
-def iperf_words(tunnel, seconds, *options, start=1):
-    """The first second, in which TCP looks for its pace, does not count; or more of them."""
-    return 'iperf3', '-c', tunnel.address(2), '-t', seconds, '-O', start, '-J', *options
+def spawn_iperf(tunnel, seconds, *options, start=1):
+    """A client and a server for it: one that takes another client afterwards refuses all for a moment. The first second, in
+    which TCP looks for its pace, does not count; or more of them."""
+    server = tunnel.host(2).spawn('iperf3-server', 'iperf3', '-s', '-1', '--forceflush')
+    server.wait_said('Server listening')
+    return tunnel.host(1).spawn('iperf3', 'iperf3', '-c', tunnel.address(2), '-t', seconds, '-O', start, '-J', *options)
+
+
+def iperf_result(client, seconds):
+    """Returns Gbit/s, and the bytes that were carried in all."""
+    if client.wait(seconds + 30):
+        raise Failed(f'iperf3 says: {json.loads(client.said()).get("error")}')
+    said = json.loads(client.said())
+    return said['end']['sum_received']['bits_per_second'] / 1e9, sum(part['sum']['bytes'] for part in said['intervals'])
 
 
 def iperf(tunnel, seconds, *options):
-    """Returns Gbit/s, and the bytes that were carried in all."""
-    said = json.loads(tunnel.host(1).run(*iperf_words(tunnel, seconds, *options), timeout=seconds + 30).stdout)
-    return said['end']['sum_received']['bits_per_second'] / 1e9, sum(part['sum']['bytes'] for part in said['intervals'])
+    return iperf_result(spawn_iperf(tunnel, seconds, *options), seconds)
 
 
 def cpu_seconds(tunnel):
@@ -84,12 +94,16 @@ def tcp4(tunnel, seconds):
     yield 'tcp4', 'Gbit/s', iperf(tunnel, seconds, '-P', 4)[0]
 
 
+def tcp4_reverse(tunnel, seconds):
+    yield 'tcp4_reverse', 'Gbit/s', iperf(tunnel, seconds, '-P', 4, '-R')[0]
+
+
 def ping_loaded(tunnel, seconds):
     """While one TCP stream takes what it gets."""
-    load = tunnel.host(1).spawn('iperf3', *iperf_words(tunnel, seconds + 2))
+    load = spawn_iperf(tunnel, seconds + 1)
     time.sleep(1)
     yield 'ping_loaded', 'us', ping(tunnel, 1e6 * seconds / PINGS)
-    load.wait(30)
+    iperf_result(load, seconds)
 
 
 def burst(tunnel, size, rate):
@@ -113,14 +127,19 @@ def best_of(tunnel, size, rate):
 
 
 def udp(tunnel, size):
-    """Datagrams per second that come through with less loss than LOSS_MAX: upwards until two steps in a row fail, then
-    closer between the last that passed and the next."""
-    best, good, rate, failures = 0, FIRST_RATE, FIRST_RATE, 0
+    """Datagrams per second that come through with less loss than LOSS_MAX: down to a rate that passes, upwards until two
+    steps in a row fail, then closer between the last that passed and the next."""
+    good, failures = FIRST_RATE, 0
+    while not (first := best_of(tunnel, size, good))[1]:
+        good /= 2 * FASTER
+        if good < LEAST_RATE:
+            raise Failed(f'more than {LOSS_MAX:.0%} are lost at {LEAST_RATE} datagrams per second')
+    best, rate = first[0], good
     while failures < 2:
+        rate *= FASTER
         came, passed = best_of(tunnel, size, rate)
         best = max(best, came)
         good, failures = (rate, 0) if passed else (good, failures + 1)
-        rate *= FASTER
     low, high = good, good * FASTER
     for _ in range(HALVINGS):
         rate = math.sqrt(low * high)
@@ -145,6 +164,7 @@ MEASURES = (
     (('tcp1', 'cpu_per_gb'), tcp1),
     (('tcp1_reverse',), tcp1_reverse),
     (('tcp4',), tcp4),
+    (('tcp4_reverse',), tcp4_reverse),
     (('ping_loaded',), ping_loaded),
     (('udp64',), udp64),
     (('udp1300',), udp1300),
@@ -165,13 +185,12 @@ def first_ping(tunnel):
         yield 'first_ping', 'ms', 1000 * (time.monotonic() - began)
 
 
-def sample(subject, seconds, wanted, programs, others):
-    """One sample of each measure that is wanted(measure)."""
+def sample(subject, setting):
+    """One sample of each measure that is wanted."""
     with Lab('bench') as lab:
-        tunnel = TUNNELS[subject](cable(lab), programs, others)
+        tunnel = TUNNELS[subject](cable(lab), setting)
         tunnel.prepare()
         yield from first_ping(tunnel)
-        tunnel.host(2).spawn('iperf3', 'iperf3', '-s', '--forceflush').wait_said('Server listening')
         for names, function in MEASURES:
-            if any(map(wanted, names)):
-                yield from function(tunnel, seconds)
+            if any(map(setting.wanted, names)):
+                yield from setting.attempt(f'{subject}: {", ".join(names)}', function, tunnel, setting.seconds)

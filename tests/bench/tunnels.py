@@ -13,11 +13,26 @@ from pair import inside, outside, own, row
 INSIDE_LENGTH = 24
 
 
+class Setting:
+    """What a suite is told: how long TCP is measured, wanted(measure), our programs by name, the folder of the others', and
+    say(text) for a measure that is left out."""
+
+    def __init__(self, seconds, wanted, programs, others, say):
+        self.seconds, self.wanted, self.programs, self.others, self.say = seconds, wanted, programs, others, say
+
+    def attempt(self, what, function, *arguments):
+        """Yields what the function does; if it fails, says why, and so do the samples that are missing."""
+        try:
+            yield from function(*arguments)
+        except Failed as failure:
+            self.say(f'{what} is left out: {failure}')
+
+
 class Tunnel:
     """Between two hosts that are joined already. A subclass knows one program."""
 
-    def __init__(self, hosts, programs, others):
-        self.hosts, self.programs, self.others = hosts, programs, others
+    def __init__(self, hosts, setting):
+        self.hosts, self.programs, self.others = hosts, setting.programs, setting.others
         self.processes = []
 
     @classmethod
