@@ -177,7 +177,7 @@ struct qe_sink {
 	 * two bits of the IP header. */
 	void (*udp_send)(void *ctx, const struct qe_path *path, uint8_t ecn, const uint8_t *data,
 		size_t len, size_t segment_size);
-	/* Write one IP packet, or one super-packet of up to 64 KiB, to the TUN device. */
+	/* Write one IP packet, or one super-packet of up to 64 KiB, whose hdr_len is right. */
 	void (*tun_write)(
 		void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len);
 	/* The event and all it points to live until the callback returns. */
@@ -259,33 +259,61 @@ enum qe_error qe_shard_peer_status(
 /* Why packets, datagrams and messages were not taken. qe_drop_name gives a stable snake_case name
  * for each. */
 enum qe_drop {
-	QE_DROP_TUN_MALFORMED,      /* not an IP packet, or lengths that contradict one another */
-	QE_DROP_NO_ROUTE,           /* no peer owns the destination */
-	QE_DROP_NO_LINK,            /* the peer could not be reached in time */
-	QE_DROP_QUEUE_FULL,         /* the peer's queue was full */
-	QE_DROP_TOO_BIG,            /* does not fit the path; the sender was told */
-	QE_DROP_NOT_UNICAST,        /* multicast, broadcast and link-local stay off the overlay */
-	QE_DROP_UDP_MALFORMED,      /* not QUIC */
-	QE_DROP_UNKNOWN_CONNECTION, /* a connection ID of no link */
-	QE_DROP_NO_KNOCK,           /* a first packet by somebody who does not know this NodeId */
-	QE_DROP_HANDSHAKE_FAILED,
-	QE_DROP_STRANGER,           /* a key of no known peer */
-	QE_DROP_HANDSHAKE_LIMIT,    /* more handshakes under way than are allowed */
-	QE_DROP_DATAGRAM_MALFORMED, /* a datagram that holds no IP packet */
+	/* Packets from the TUN. */
+	QE_DROP_TUN_MALFORMED, /* not an IP packet, or lengths that contradict one another */
+	QE_DROP_NOT_UNICAST,   /* multicast, broadcast and link-local stay off the overlay */
+	QE_DROP_NO_ROUTE,      /* no peer owns the destination */
+	QE_DROP_NO_LINK,       /* the peer could not be reached in time */
+	QE_DROP_QUEUE_FULL,    /* the peer's queue was full */
+	QE_DROP_TOO_BIG,       /* does not fit the path; the sender was told */
+	QE_DROP_CLOSED,        /* waited when the shard was closed */
+	/* DATAGRAM frames from links. */
+	QE_DROP_DATAGRAM_MALFORMED, /* holds no IP packet */
 	QE_DROP_DATAGRAM_CONTEXT,   /* a context byte that this version does not know */
 	QE_DROP_SOURCE,             /* a source address that is not the peer's to use */
 	QE_DROP_NOT_LOCAL,          /* a destination that is not this node's to deliver */
-	QE_DROP_HALF,               /* came in two datagrams, of which one was lost */
+	QE_DROP_HALF,               /* of a packet that came in two, and the other was lost */
 	QE_DROP_CONGESTION, /* marked by a router on the way, and its sender does not know ECN */
-	QE_DROP_CONTROL_MALFORMED, /* a control message that does not parse; the link is closed */
+	/* UDP datagrams. */
+	QE_DROP_UDP_MALFORMED,      /* not QUIC */
+	QE_DROP_UNKNOWN_CONNECTION, /* a connection ID of no link */
+	QE_DROP_NO_KNOCK,           /* a first packet by somebody who does not know this NodeId */
+	QE_DROP_HANDSHAKE_LIMIT,    /* more handshakes under way than are allowed */
 	QE_DROP_NO_MEMORY,
+	/* Links, and what was said on them. */
+	QE_DROP_HANDSHAKE_FAILED,
+	QE_DROP_STRANGER,          /* a key of no known peer */
+	QE_DROP_CONTROL_MALFORMED, /* a control message that does not parse; the link is closed */
 	QE_DROP_COUNT
 };
 const char *qe_drop_name(enum qe_drop drop);
 
+/* A packet is an IP packet as it crosses the tunnel. A super-packet of the TUN counts as the
+ * packets of gso_size that it stands for; what does not parse counts as one, and so does what is
+ * sent in pieces. Each is counted once on its way, so that after qe_shard_run, and after
+ * qe_shard_close,
+ *
+ *   tun_rx_packets + split_packets = tx_packets + queued_packets + drops of packets from the TUN
+ *   rx_frames = rx_packets + joined_frames + waiting_frames + drops of DATAGRAM frames
+ *   tun_tx_packets = rx_packets + icmp_packets
+ *   rx_datagrams = link_datagrams + retries + drops of UDP datagrams
+ */
 struct qe_shard_counters {
-	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* IP packets inside the tunnel */
-	uint64_t tx_datagrams, rx_datagrams;                 /* UDP */
+	uint64_t tun_rx_packets;       /* taken by qe_shard_tun_input */
+	uint64_t split_packets;        /* more than that, of TCP for a path narrower than the TUN */
+	uint64_t queued_packets;       /* waiting now */
+	uint64_t tx_packets, tx_bytes; /* sent on links */
+
+	uint64_t rx_frames;      /* DATAGRAM frames received on links */
+	uint64_t joined_frames;  /* of these, joined to another that had the packet's other half */
+	uint64_t waiting_frames; /* waiting now for one that has it */
+	uint64_t rx_packets, rx_bytes; /* of these, taken */
+	uint64_t icmp_packets;         /* told to senders on this side: too big, no route */
+	uint64_t tun_tx_packets;       /* handed to tun_write */
+
+	uint64_t tx_datagrams;   /* UDP, handed to udp_send */
+	uint64_t rx_datagrams;   /* UDP, taken by qe_shard_udp_input */
+	uint64_t link_datagrams; /* of these, handed to a link, new ones included */
 	uint64_t handshakes, handshake_failures, retries, stateless_resets;
 	uint64_t drops[QE_DROP_COUNT];
 	bool crypto_fallback; /* the fastest provider of packet protection does not work here */

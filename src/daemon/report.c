@@ -171,12 +171,21 @@ static json_t *counters_json(const struct qe_worker_query *query)
 {
 	const struct qe_shard_counters *shard = &query->shard;
 	const struct count counts[] = {
+		{"tun_rx_packets", shard->tun_rx_packets},
+		{"split_packets", shard->split_packets},
+		{"queued_packets", shard->queued_packets},
 		{"tx_packets", shard->tx_packets},
 		{"tx_bytes", shard->tx_bytes},
+		{"rx_frames", shard->rx_frames},
+		{"joined_frames", shard->joined_frames},
+		{"waiting_frames", shard->waiting_frames},
 		{"rx_packets", shard->rx_packets},
 		{"rx_bytes", shard->rx_bytes},
+		{"icmp_packets", shard->icmp_packets},
+		{"tun_tx_packets", shard->tun_tx_packets},
 		{"tx_datagrams", shard->tx_datagrams},
 		{"rx_datagrams", shard->rx_datagrams},
+		{"link_datagrams", shard->link_datagrams},
 		{"handshakes", shard->handshakes},
 		{"handshake_failures", shard->handshake_failures},
 		{"retries", shard->retries},

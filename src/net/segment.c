@@ -200,6 +200,13 @@ uint32_t qe_segments(const struct qe_offload *offload, uint32_t header_len, uint
 	return (len - header_len + offload->gso_size - 1) / offload->gso_size;
 }
 
+uint32_t qe_segmenter_left(const struct qe_segmenter *segmenter)
+{
+	if (segmenter->single || segmenter->payload_left == 0)
+		return segmenter->payload_left > 0;
+	return (segmenter->payload_left + segmenter->size - 1) / segmenter->size;
+}
+
 uint32_t qe_segmenter_peek(const struct qe_segmenter *segmenter)
 {
 	if (segmenter->single || segmenter->payload_left == 0)

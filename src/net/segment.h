@@ -31,5 +31,7 @@ enum qe_error qe_segmenter_init(struct qe_segmenter *segmenter, uint8_t *bytes,
 bool qe_segmenter_next(struct qe_segmenter *segmenter, struct qe_bytes *ret_packet);
 /* How many packets a packet or super-packet of len bytes is, whose payload begins at header_len. */
 uint32_t qe_segments(const struct qe_offload *offload, uint32_t header_len, uint32_t len);
+/* How many qe_segmenter_next would still give. */
+uint32_t qe_segmenter_left(const struct qe_segmenter *segmenter);
 /* Whether qe_segmenter_next would give another one, and its length. */
 uint32_t qe_segmenter_peek(const struct qe_segmenter *segmenter);

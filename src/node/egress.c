@@ -33,6 +33,26 @@ static void free_packet(struct qe_shard *shard, struct shard_packet *packet)
 	qe_pool_give(shard->packets, packet);
 }
 
+/* What is still to be sent of it; before it is started, what the kernel would have made of it. */
+static uint64_t packets_in(const struct shard_packet *packet)
+{
+	if (!packet->started)
+		return qe_segments(&packet->offload, packet->parsed.payload, (uint32_t)packet->len);
+	return (packet->current.len > 0) + qe_segmenter_left(&packet->segmenter);
+}
+
+static void count_drop(
+	struct qe_shard *shard, const struct shard_packet *packet, enum qe_drop reason)
+{
+	shard->counters.drops[reason] += packets_in(packet);
+}
+
+static void drop_packet(struct qe_shard *shard, struct shard_packet *packet, enum qe_drop reason)
+{
+	count_drop(shard, packet, reason);
+	free_packet(shard, packet);
+}
+
 static void set_blocked(struct qe_shard *shard, struct shard_peer *speer, bool blocked)
 {
 	shard->n_blocked += (size_t)blocked - (size_t)speer->blocked;
@@ -44,18 +64,18 @@ static struct shard_packet *first_packet(struct shard_peer *speer)
 	return QE_CONTAINER_OF(speer->queue.next, struct shard_packet, place);
 }
 
-static void take_first(struct qe_shard *shard, struct shard_peer *speer)
+static struct shard_packet *take_first(struct qe_shard *shard, struct shard_peer *speer)
 {
 	struct shard_packet *packet = first_packet(speer);
 
 	qe_list_remove(&packet->place);
 	speer->queued_packets--;
 	speer->queued_bytes -= packet->len;
-	free_packet(shard, packet);
 	if (qe_list_empty(&speer->queue)) {
 		qe_list_remove(&speer->waiting);
 		set_blocked(shard, speer, false);
 	}
+	return packet;
 }
 
 static void pause_tun(struct qe_shard *shard, struct shard_peer *speer)
@@ -73,8 +93,7 @@ static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct sha
 				      speer->queued_bytes + packet->len > QUEUE_BYTES_MAX);
 
 	if (full || qe_pool_available(shard->packets) < POOL_RESERVE) {
-		shard_drop(shard, QE_DROP_QUEUE_FULL);
-		free_packet(shard, packet);
+		drop_packet(shard, packet, QE_DROP_QUEUE_FULL);
 		if (first)
 			set_blocked(shard, speer, false);
 		return;
@@ -91,7 +110,20 @@ static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct sha
 void egress_discard(struct qe_shard *shard, struct shard_peer *speer)
 {
 	while (!qe_list_empty(&speer->queue))
-		take_first(shard, speer);
+		drop_packet(shard, take_first(shard, speer), QE_DROP_CLOSED);
+}
+
+uint64_t egress_queued(const struct qe_shard *shard)
+{
+	uint64_t n = 0;
+
+	QE_LIST_FOR_EACH (peer, &shard->waiting) {
+		struct shard_peer *speer = QE_CONTAINER_OF(peer, struct shard_peer, waiting);
+
+		QE_LIST_FOR_EACH (place, &speer->queue)
+			n += packets_in(QE_CONTAINER_OF(place, struct shard_packet, place));
+	}
+	return n;
 }
 
 qe_time egress_expire(struct qe_shard *shard, struct shard_peer *speer)
@@ -101,8 +133,7 @@ qe_time egress_expire(struct qe_shard *shard, struct shard_peer *speer)
 
 		if (until > shard->now)
 			return until;
-		shard_drop(shard, QE_DROP_NO_LINK);
-		take_first(shard, speer);
+		drop_packet(shard, take_first(shard, speer), QE_DROP_NO_LINK);
 	}
 	return QE_TIME_NEVER;
 }
@@ -121,8 +152,10 @@ static void answer(struct qe_shard *shard, enum qe_icmp_error error, uint16_t mt
 						   : packet->destination;
 	size_t len = qe_icmp_error(message, error, &from, mtu, about, packet);
 
-	if (len > 0)
-		shard->sink.tun_write(shard->sink.ctx, &(struct qe_offload){}, message, len);
+	if (len == 0)
+		return;
+	shard->counters.icmp_packets++;
+	shard_write(shard, &(struct qe_offload){}, message, len);
 }
 
 /* ---- one IP packet ---- */
@@ -227,16 +260,20 @@ static enum outcome send_current(struct qe_shard *shard, struct shard_peer *spee
 
 /* TCP is cut to what fits the path. Everything else keeps its boundaries, and what is too big is
  * found to be so when it is sent. */
-static bool start(struct qe_link *link, struct shard_packet *packet)
+static bool start(struct qe_shard *shard, struct qe_link *link, struct shard_packet *packet)
 {
+	uint64_t before = packets_in(packet);
 	enum qe_error error = qe_segmenter_init(&packet->segmenter, packet->data, &packet->parsed,
 		&packet->offload, qe_link_path_mtu(link));
 
 	if (error == QE_ERR_TOO_BIG)
 		error = qe_segmenter_init(&packet->segmenter, packet->data, &packet->parsed,
 			&packet->offload, SHARD_PACKET_SIZE);
+	if (error != QE_OK)
+		return false;
 	packet->started = true;
-	return error == QE_OK;
+	shard->counters.split_packets += packets_in(packet) - before;
+	return true;
 }
 
 static enum outcome send_packet(
@@ -250,8 +287,8 @@ static enum outcome send_packet(
 		shard_set_peer_timer(shard, speer, qe_peer_deadline(speer->peer));
 		return WAIT;
 	}
-	if (!packet->started && !start(link, packet)) {
-		shard_drop(shard, QE_DROP_TUN_MALFORMED);
+	if (!packet->started && !start(shard, link, packet)) {
+		count_drop(shard, packet, QE_DROP_TUN_MALFORMED);
 		return SENT;
 	}
 	while (packet->current.len > 0 || qe_segmenter_next(&packet->segmenter, &packet->current))
@@ -265,7 +302,7 @@ void egress_drain(struct qe_shard *shard, struct shard_peer *speer)
 	while (!qe_list_empty(&speer->queue)) {
 		if (send_packet(shard, speer, first_packet(speer)) == WAIT)
 			return;
-		take_first(shard, speer);
+		free_packet(shard, take_first(shard, speer));
 	}
 }
 
@@ -281,23 +318,30 @@ static struct shard_peer *route_packet(struct qe_shard *shard, struct shard_pack
 {
 	const struct qe_route *route;
 
-	if (qe_packet_parse(&packet->parsed, (struct qe_bytes){packet->data, packet->len}) !=
-		QE_OK) {
-		shard_drop(shard, QE_DROP_TUN_MALFORMED);
-		return nullptr;
-	}
 	if (!crosses_overlay(&packet->parsed)) {
-		shard_drop(shard, QE_DROP_NOT_UNICAST);
+		count_drop(shard, packet, QE_DROP_NOT_UNICAST);
 		return nullptr;
 	}
 	route = qe_route_lookup(shard->node->routes, &packet->parsed.destination);
 	if (route == nullptr || route->next_hop != QE_NEXT_HOP_NODE) {
-		shard_drop(shard, QE_DROP_NO_ROUTE);
+		count_drop(shard, packet, QE_DROP_NO_ROUTE);
 		answer(shard, QE_ICMP_NO_ROUTE, 0, (struct qe_bytes){packet->data, packet->len},
 			&packet->parsed);
 		return nullptr;
 	}
 	return &shard->peers[route->peer];
+}
+
+/* What does not parse is one packet, whatever is said of it. */
+static bool take_packet(struct qe_shard *shard, struct shard_packet *packet)
+{
+	bool parses = qe_packet_parse(&packet->parsed,
+			      (struct qe_bytes){packet->data, packet->len}) == QE_OK;
+
+	shard->counters.tun_rx_packets += parses ? packets_in(packet) : 1;
+	if (!parses)
+		shard_drop(shard, QE_DROP_TUN_MALFORMED);
+	return parses;
 }
 
 /* So that a connection starts with segments that fit, also one of hosts behind this one. */
@@ -314,7 +358,7 @@ static void clamp_mss(struct qe_shard *shard, struct shard_peer *speer, struct s
 void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *offload)
 {
 	struct shard_packet *packet = shard->reading;
-	struct shard_peer *speer;
+	struct shard_peer *speer = nullptr;
 
 	shard->reading = nullptr;
 	qe_list_init(&packet->place);
@@ -324,7 +368,8 @@ void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *
 	packet->started = false;
 	packet->current = (struct qe_bytes){};
 	packet->pieces_link = nullptr;
-	speer = route_packet(shard, packet);
+	if (take_packet(shard, packet))
+		speer = route_packet(shard, packet);
 	if (speer == nullptr) {
 		free_packet(shard, packet);
 		return;

@@ -60,22 +60,24 @@ static bool may_be_partial(const struct qe_packet *packet)
 	       !packet->fragment;
 }
 
-/* A mark is written into a copy, for the bytes are the link's. */
-static void deliver_marked(struct qe_shard *shard, struct qe_bytes bytes, struct qe_packet *packet,
+/* A mark is written into a copy, for the bytes are the link's. Where there is no room for it, the
+ * loss says the same. */
+static bool deliver_marked(struct qe_shard *shard, struct qe_bytes bytes, struct qe_packet *packet,
 	bool partial, enum qe_ecn ecn)
 {
 	struct shard_packet *copy = bytes.len <= SHARD_PACKET_SIZE ? qe_pool_take(shard->packets)
 								   : nullptr;
 
 	if (copy == nullptr) {
-		shard_drop(shard, QE_DROP_NO_MEMORY);
-		return;
+		shard_drop(shard, QE_DROP_CONGESTION);
+		return false;
 	}
 	memcpy(copy->data, bytes.data, bytes.len);
 	qe_packet_set_ecn(copy->data, packet, ecn);
 	qe_coalescer_add(
 		shard->coalescer, (struct qe_bytes){copy->data, bytes.len}, packet, partial);
 	qe_pool_give(shard->packets, copy);
+	return true;
 }
 
 /* What routers on the way have marked is told to the receiver inside (RFC 6040). */
@@ -88,10 +90,9 @@ static bool deliver(struct qe_shard *shard, struct qe_bytes bytes, struct qe_pac
 		shard_drop(shard, QE_DROP_CONGESTION);
 		return false;
 	}
-	if (ecn == inner)
-		qe_coalescer_add(shard->coalescer, bytes, packet, partial);
-	else
-		deliver_marked(shard, bytes, packet, partial, ecn);
+	if (ecn != inner)
+		return deliver_marked(shard, bytes, packet, partial, ecn);
+	qe_coalescer_add(shard->coalescer, bytes, packet, partial);
 	return true;
 }
 
@@ -122,14 +123,17 @@ static void take_half(struct qe_shard *shard, struct shard_link *slink, uint8_t 
 	if (slink->halves == nullptr)
 		slink->halves = calloc(1, sizeof(*slink->halves));
 	if (slink->halves == nullptr) {
-		shard_drop(shard, QE_DROP_NO_MEMORY);
+		shard_drop(shard, QE_DROP_HALF);
 		return;
 	}
 	switch (halves_take(slink->halves, context, payload, ecn, shard->now, &whole, &ecn)) {
 	case HALVES_WHOLE:
+		shard->counters.joined_frames++;
+		shard->counters.waiting_frames--;
 		take_packet(shard, slink->peer, whole, false, ecn);
 		break;
 	case HALVES_WAITING:
+		shard->counters.waiting_frames++;
 		break;
 	case HALVES_REPLACED:
 		shard_drop(shard, QE_DROP_HALF);
@@ -143,6 +147,7 @@ static void take_half(struct qe_shard *shard, struct shard_link *slink, uint8_t 
 void ingress_datagram(
 	struct qe_shard *shard, struct shard_link *slink, struct qe_bytes datagram, enum qe_ecn ecn)
 {
+	shard->counters.rx_frames++;
 	if (datagram.len == 0) {
 		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
 		return;
@@ -168,5 +173,5 @@ void ingress_write(void *ctx, const struct qe_offload *offload, const uint8_t *d
 {
 	struct qe_shard *shard = ctx;
 
-	shard->sink.tun_write(shard->sink.ctx, offload, data, len);
+	shard_write(shard, offload, data, len);
 }

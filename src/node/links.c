@@ -53,6 +53,15 @@ static void settle_handshake(struct qe_shard *shard, struct shard_link *slink)
 	slink->handshaking = false;
 }
 
+static void forget_halves(struct qe_shard *shard, struct shard_link *slink)
+{
+	unsigned n = slink->halves == nullptr ? 0 : halves_waiting(slink->halves);
+
+	shard->counters.drops[QE_DROP_HALF] += n;
+	shard->counters.waiting_frames -= n;
+	free(slink->halves);
+}
+
 void shard_link_free(struct qe_shard *shard, struct shard_link *slink)
 {
 	settle_handshake(shard, slink);
@@ -61,7 +70,7 @@ void shard_link_free(struct qe_shard *shard, struct shard_link *slink)
 	qe_list_remove(&slink->place);
 	shard->n_links--;
 	qe_link_free(slink->link);
-	free(slink->halves);
+	forget_halves(shard, slink);
 	free(slink);
 }
 
@@ -271,6 +280,7 @@ const struct qe_peer_ops shard_peer_ops = {
 static bool give_to_link(struct qe_shard *shard, struct shard_link *slink,
 	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
 {
+	shard->counters.link_datagrams++;
 	enum qe_error error = qe_link_input(
 		slink->link, path, (enum qe_ecn)(ecn & 3), packet, shard->now);
 

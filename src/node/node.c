@@ -207,6 +207,7 @@ const char *qe_drop_name(enum qe_drop drop)
 		[QE_DROP_QUEUE_FULL] = "queue_full",
 		[QE_DROP_TOO_BIG] = "too_big",
 		[QE_DROP_NOT_UNICAST] = "not_unicast",
+		[QE_DROP_CLOSED] = "closed",
 		[QE_DROP_UDP_MALFORMED] = "udp_malformed",
 		[QE_DROP_UNKNOWN_CONNECTION] = "unknown_connection",
 		[QE_DROP_NO_KNOCK] = "no_knock",

@@ -104,3 +104,12 @@ enum halves_result halves_take(struct halves *halves, uint8_t context, struct qe
 	*ret_packet = join(slot, bytes);
 	return HALVES_WHOLE;
 }
+
+unsigned halves_waiting(const struct halves *halves)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < HALVES_SLOTS; i++)
+		n += halves->slots[i].len > 0;
+	return n;
+}

@@ -55,3 +55,4 @@ enum halves_result : uint8_t {
  * until the next call, and what routers made of the two datagrams together. */
 enum halves_result halves_take(struct halves *halves, uint8_t context, struct qe_bytes payload,
 	enum qe_ecn ecn, qe_time now, struct qe_bytes *ret_packet, enum qe_ecn *ret_ecn);
+unsigned halves_waiting(const struct halves *halves); /* how many wait for the other one */

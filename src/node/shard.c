@@ -353,6 +353,7 @@ void qe_shard_close(struct qe_shard *shard, qe_time now)
 	}
 	QE_LIST_FOR_EACH (place, &shard->links)
 		shard_link_close(shard, QE_CONTAINER_OF(place, struct shard_link, place));
+	qe_coalescer_flush(shard->coalescer);
 	qe_batch_flush(&shard->batch);
 }
 
@@ -377,5 +378,6 @@ void qe_shard_get_counters(const struct qe_shard *shard, struct qe_shard_counter
 {
 	*ret_counters = shard->counters;
 	ret_counters->tx_datagrams = shard->batch.datagrams;
+	ret_counters->queued_packets = egress_queued(shard);
 	ret_counters->crypto_fallback = qe_crypto_is_fallback(shard->crypto);
 }

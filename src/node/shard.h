@@ -90,6 +90,14 @@ static inline void shard_drop(struct qe_shard *shard, enum qe_drop reason)
 	shard->counters.drops[reason]++;
 }
 
+/* To the TUN. */
+static inline void shard_write(
+	struct qe_shard *shard, const struct qe_offload *offload, const uint8_t *data, size_t len)
+{
+	shard->counters.tun_tx_packets += qe_segments(offload, offload->hdr_len, (uint32_t)len);
+	shard->sink.tun_write(shard->sink.ctx, offload, data, len);
+}
+
 /* Run the peer no later than this. Cannot fail: the room was reserved. */
 void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_time at);
 
@@ -115,6 +123,7 @@ void egress_drain(struct qe_shard *shard, struct shard_peer *speer);
 /* Drop what has waited too long for a link; returns when the rest will have. */
 qe_time egress_expire(struct qe_shard *shard, struct shard_peer *speer);
 void egress_discard(struct qe_shard *shard, struct shard_peer *speer);
+uint64_t egress_queued(const struct qe_shard *shard); /* packets that wait for their peers */
 
 /* ---- ingress.c ---- */
 

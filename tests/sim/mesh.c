@@ -206,6 +206,13 @@ static void send_datagrams(void *ctx, const struct qe_path *path, uint8_t ecn, c
 	}
 }
 
+static void write_tun(void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len)
+{
+	struct mesh_host *host = ctx;
+	host->tun_written += mesh_packets_in(offload, (struct qe_bytes){data, len});
+	mesh_tun_write(host, offload, data, len);
+}
+
 static void give_addresses(struct mesh_host *host)
 {
 	static uint16_t last; /* no address is given twice in one program */
@@ -302,12 +309,59 @@ static void tell_endpoints(struct mesh_host *host, size_t peer)
 		qe_shard_set_endpoints(host->shard, peer, endpoints, n, host->mesh->now), QE_OK);
 }
 
+/* ---- books ---- */
+
+static struct mesh_books seen_so_far(const struct mesh_host *host)
+{
+	return (struct mesh_books){
+		host->tun_fed, host->tun_written, host->tx_datagrams, host->rx_datagrams};
+}
+
+static uint64_t sum_drops(
+	const struct qe_shard_counters *counters, enum qe_drop first, enum qe_drop last)
+{
+	uint64_t sum = 0;
+	for (enum qe_drop drop = first; drop <= last; drop++)
+		sum += counters->drops[drop];
+	return sum;
+}
+
+static void check_equal(
+	const struct mesh_host *host, const char *what, uint64_t left, uint64_t right)
+{
+	mesh_check(host->mesh, left == right, "host %zu: %s: %llu, not %llu", host->index, what,
+		(unsigned long long)left, (unsigned long long)right);
+}
+
+void mesh_check_books(const struct mesh_host *host)
+{
+	struct qe_shard_counters c = mesh_counters(host);
+	struct mesh_books seen = seen_so_far(host), before = host->before;
+	uint64_t out = sum_drops(&c, QE_DROP_TUN_MALFORMED, QE_DROP_CLOSED);
+	uint64_t in = sum_drops(&c, QE_DROP_DATAGRAM_MALFORMED, QE_DROP_CONGESTION);
+	uint64_t udp = sum_drops(&c, QE_DROP_UDP_MALFORMED, QE_DROP_NO_MEMORY);
+	check_equal(host, "from the TUN, or more by splitting", c.tun_rx_packets + c.split_packets,
+		c.tx_packets + c.queued_packets + out);
+	check_equal(host, "frames", c.rx_frames,
+		c.rx_packets + c.joined_frames + c.waiting_frames + in);
+	check_equal(host, "to the TUN", c.tun_tx_packets, c.rx_packets + c.icmp_packets);
+	check_equal(host, "datagrams", c.rx_datagrams, c.link_datagrams + c.retries + udp);
+
+	check_equal(host, "read", c.tun_rx_packets, seen.tun_rx_packets - before.tun_rx_packets);
+	check_equal(host, "written", c.tun_tx_packets, seen.tun_tx_packets - before.tun_tx_packets);
+	check_equal(host, "sent", c.tx_datagrams, seen.tx_datagrams - before.tx_datagrams);
+	check_equal(host, "received", c.rx_datagrams, seen.rx_datagrams - before.rx_datagrams);
+}
+
+/* ---- start and end ---- */
+
 void mesh_start(struct mesh_host *host)
 {
 	assert_null(host->shard);
+	host->before = seen_so_far(host);
 	struct qe_sink sink = {.ctx = host,
 		.udp_send = send_datagrams,
-		.tun_write = mesh_tun_write,
+		.tun_write = write_tun,
 		.event = keep_event};
 	assert_int_equal(make_node(host), QE_OK);
 	assert_int_equal(qe_shard_new(&host->shard, host->node, 0, &sink, host->mesh->now), QE_OK);
@@ -319,6 +373,8 @@ void mesh_start(struct mesh_host *host)
 
 void mesh_kill(struct mesh_host *host)
 {
+	if (host->shard)
+		mesh_check_books(host);
 	host->shard = qe_shard_free(host->shard);
 	host->node = qe_node_free(host->node);
 	mesh_tun_drain(host);

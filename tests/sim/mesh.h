@@ -67,6 +67,11 @@ struct mesh_peer {
 	bool dial;
 };
 
+/* What the host has seen of its shards; see struct qe_shard_counters. */
+struct mesh_books {
+	uint64_t tun_rx_packets, tun_tx_packets, tx_datagrams, rx_datagrams;
+};
+
 struct mesh_host {
 	struct mesh *mesh;
 	size_t index;
@@ -96,6 +101,8 @@ struct mesh_host {
 	struct mesh_packet *inbox, **inbox_tail;
 	size_t n_inbox;
 	uint64_t tun_writes, tun_packets; /* super-packets count once, and as what they hold */
+	uint64_t tun_fed, tun_written;    /* packets, to and from the shard */
+	struct mesh_books before;         /* the start of this shard */
 
 	uint64_t tx_datagrams, tx_bytes, rx_datagrams, rx_bytes; /* UDP payloads */
 	uint64_t tx_ecn[4];                                      /* datagrams, by their ECN field */
@@ -169,6 +176,8 @@ void mesh_wake(struct mesh_host *host);
 void mesh_move(struct mesh_host *host, bool told);
 struct qe_peer_status mesh_status(const struct mesh_host *host, size_t peer);
 struct qe_shard_counters mesh_counters(const struct mesh_host *host);
+/* That every packet is in the shard's counters, once. Done whenever a host goes down. */
+void mesh_check_books(const struct mesh_host *host);
 bool mesh_linked(const struct mesh_host *host, size_t peer);
 
 /* Two hosts that know one another, a dialling at start and b as said, both started. */
@@ -217,6 +226,7 @@ struct mesh_packet {
 
 /* Queue a packet in the host's TUN device; false if the queue is full. */
 bool mesh_inject(struct mesh_host *host, const struct qe_offload *offload, struct qe_bytes packet);
+uint64_t mesh_packets_in(const struct qe_offload *offload, struct qe_bytes bytes);
 bool mesh_tun_feed(struct mesh_host *host); /* what waits, to the shard; true if it took any */
 void mesh_tun_write(void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len);
 void mesh_tun_drain(struct mesh_host *host); /* forget what waits in the queue */

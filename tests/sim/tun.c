@@ -104,6 +104,18 @@ static struct mesh_packet *take_waiting(struct mesh_host *host)
 	return packet;
 }
 
+uint64_t mesh_packets_in(const struct qe_offload *offload, struct qe_bytes bytes)
+{
+	struct qe_packet parsed;
+	uint64_t n = 0;
+	if (offload->gso == QE_GSO_NONE || offload->gso_size == 0 ||
+		qe_packet_parse(&parsed, bytes) != QE_OK)
+		return 1;
+	for (size_t at = parsed.payload; at < bytes.len; at += offload->gso_size)
+		n++;
+	return n ? n : 1;
+}
+
 bool mesh_tun_feed(struct mesh_host *host)
 {
 	unsigned n = 0;
@@ -116,6 +128,8 @@ bool mesh_tun_feed(struct mesh_host *host)
 		}
 		struct mesh_packet *packet = take_waiting(host);
 		mesh_check(host->mesh, capacity >= 65535);
+		host->tun_fed += mesh_packets_in(
+			&packet->offload, (struct qe_bytes){packet->bytes, packet->len});
 		memcpy(buffer, packet->bytes, packet->len);
 		qe_shard_tun_input(host->shard, &packet->offload, packet->len, host->mesh->now);
 		free(packet);
