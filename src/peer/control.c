@@ -6,7 +6,13 @@
 constexpr uint64_t VERSION = 1;
 constexpr uint64_t PAIRS_MAX = 32;
 
-enum key : uint64_t { KEY_VERSION = 0, KEY_TYPE = 1, KEY_COOKIE = 2, KEY_INSTANCE = 3 };
+enum key : uint64_t {
+	KEY_VERSION = 0,
+	KEY_TYPE = 1,
+	KEY_COOKIE = 2,
+	KEY_INSTANCE = 3,
+	KEY_LARGE = 4
+};
 
 /* ---- encoding ---- */
 
@@ -28,9 +34,11 @@ static bool has_cookie(const struct qe_control *message)
 size_t qe_control_encode(uint8_t to[static QE_CONTROL_SIZE], const struct qe_control *message)
 {
 	bool cookie = has_cookie(message), instance = message->type == QE_CONTROL_HELLO;
+	bool large = message->type == QE_CONTROL_PONG;
 	struct qe_writer writer = qe_writer_init(to, QE_CONTROL_SIZE);
 
-	writer.at += cbor_encode_map_start(2u + cookie + instance, writer.at, QE_CONTROL_SIZE);
+	writer.at += cbor_encode_map_start(
+		2u + cookie + instance + large, writer.at, QE_CONTROL_SIZE);
 	put_uint(&writer, KEY_VERSION);
 	put_uint(&writer, VERSION);
 	put_uint(&writer, KEY_TYPE);
@@ -43,7 +51,11 @@ size_t qe_control_encode(uint8_t to[static QE_CONTROL_SIZE], const struct qe_con
 		put_uint(&writer, KEY_INSTANCE);
 		put_uint(&writer, message->instance);
 	}
-	static_assert(QE_CONTROL_SIZE >= 1 + 2 + 2 + 1 + 9);
+	if (large) {
+		put_uint(&writer, KEY_LARGE);
+		put_uint(&writer, message->large);
+	}
+	static_assert(QE_CONTROL_SIZE >= 1 + 2 + 2 + 1 + 9 + 1 + 9);
 	return qe_writer_len(&writer);
 }
 
@@ -184,7 +196,7 @@ static bool take_pair(struct qe_reader *from, struct qe_control *message, unsign
 
 	if (!next_item(from, &key) || key.kind != ITEM_UINT || !next_item(from, &value))
 		return false;
-	if (key.value > KEY_INSTANCE)
+	if (key.value > KEY_LARGE)
 		return skip_inside(from, &value);
 	if (*seen & 1u << key.value)
 		return false;
@@ -201,6 +213,9 @@ static bool take_pair(struct qe_reader *from, struct qe_control *message, unsign
 	case KEY_INSTANCE:
 		message->instance = value.value;
 		return value.kind == ITEM_UINT;
+	case KEY_LARGE:
+		message->large = value.value;
+		return value.kind == ITEM_UINT;
 	}
 	return false;
 }
@@ -208,7 +223,8 @@ static bool take_pair(struct qe_reader *from, struct qe_control *message, unsign
 static unsigned required_keys(const struct qe_control *message)
 {
 	return 1u << KEY_VERSION | 1u << KEY_TYPE | (unsigned)has_cookie(message) << KEY_COOKIE |
-	       (unsigned)(message->type == QE_CONTROL_HELLO) << KEY_INSTANCE;
+	       (unsigned)(message->type == QE_CONTROL_HELLO) << KEY_INSTANCE |
+	       (unsigned)(message->type == QE_CONTROL_PONG) << KEY_LARGE;
 }
 
 enum qe_error qe_control_decode(struct qe_control *ret_message, struct qe_bytes bytes)

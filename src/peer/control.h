@@ -21,6 +21,7 @@ struct qe_control {
 	enum qe_control_type type;
 	uint64_t cookie;   /* PING, PONG */
 	uint64_t instance; /* HELLO: of the sender; another one after each start of the node */
+	uint64_t large;    /* PONG: how many large IP packets have come over this link */
 };
 
 /* Returns the length; to takes at least QE_CONTROL_SIZE bytes. */

@@ -130,7 +130,7 @@ qe_time peer_dial_at(const struct qe_peer *peer, qe_time now)
 
 	if (link == nullptr)
 		at = peer->config.keep || peer->wanted_until > now ? now : QE_TIME_NEVER;
-	else if (qe_link_is_narrowed(link, now))
+	else if (qe_link_is_narrowed(link))
 		at = now;
 	else
 		at = qe_time_min(rotate_at(peer, link), peer_suspect_at(peer, link));

@@ -34,6 +34,7 @@
 
 constexpr qe_time WANT_FOR = 10 * QE_SECOND;
 constexpr qe_time PING_TIMEOUT = 5 * QE_SECOND;
+constexpr uint64_t NOBODYS_COOKIE = UINT64_MAX; /* of a PING for what else its PONG says */
 
 enum qe_error qe_peer_new(
 	struct qe_peer **ret_peer, const struct qe_peer_config *config, qe_time now)
@@ -235,7 +236,7 @@ bool qe_peer_link_up(struct qe_peer *peer, struct qe_link *link, qe_time now)
 	return true;
 }
 
-void qe_peer_link_used(struct qe_peer *peer, const struct qe_link *link, qe_time now)
+void qe_peer_link_used(struct qe_peer *peer, struct qe_link *link, qe_time now)
 {
 	struct peer_link *entry = peer_find_link(peer, link);
 
@@ -244,7 +245,11 @@ void qe_peer_link_used(struct qe_peer *peer, const struct qe_link *link, qe_time
 	if (!entry->ready && qe_link_is_ready(link, now))
 		entry->ready = peer->due = true;
 	peer->deadline = qe_time_min(peer->deadline, peer_suspect_at(peer, link));
-	if (qe_link_is_narrowed(link, now) && peer_may_dial(peer) && peer_dial_at(peer, now) <= now)
+	if (qe_link_wants_large(link) &&
+		peer_send_control(peer, link,
+			&(struct qe_control){.type = QE_CONTROL_PING, .cookie = NOBODYS_COOKIE}))
+		qe_link_large_asked(link);
+	if (qe_link_is_narrowed(link) && peer_may_dial(peer) && peer_dial_at(peer, now) <= now)
 		peer->due = true;
 }
 
@@ -312,10 +317,12 @@ bool qe_peer_control(
 	switch (control.type) {
 	case QE_CONTROL_PING:
 		control.type = QE_CONTROL_PONG;
+		control.large = qe_link_large_received(link);
 		peer_send_control(peer, link, &control);
 		break;
 	case QE_CONTROL_PONG:
 		take_pong(peer, control.cookie, now);
+		qe_link_large_arrived(link, control.large, now);
 		break;
 	case QE_CONTROL_RETIRE:
 		take_retire(peer, link, now);

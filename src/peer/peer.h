@@ -55,7 +55,7 @@ bool qe_peer_has_room(const struct qe_peer *peer);
 /* False if there are too many of them already: the link is the owner's to close. */
 bool qe_peer_link_up(struct qe_peer *peer, struct qe_link *link, qe_time now);
 /* Packets came or went on the link: its state may have changed. */
-void qe_peer_link_used(struct qe_peer *peer, const struct qe_link *link, qe_time now);
+void qe_peer_link_used(struct qe_peer *peer, struct qe_link *link, qe_time now);
 void qe_peer_link_moved(struct qe_peer *peer, const struct qe_link *link);
 /* The link is about to be freed by its owner. */
 void qe_peer_link_lost(struct qe_peer *peer, struct qe_link *link, const char *reason, qe_time now);

@@ -118,6 +118,7 @@ static int recv_datagram(ngtcp2_conn *, uint32_t, const uint8_t *data, size_t le
 	struct qe_link *link = user_data;
 	struct qe_link_context *context = link->context;
 
+	link->large.received += len > 0 && link_is_large(len - 1);
 	/* The accepting side may send before its HANDSHAKE_DONE has come. */
 	if (link->authenticated)
 		context->ops->datagram(
@@ -150,7 +151,6 @@ static ngtcp2_callbacks all_callbacks(void)
 	link_crypto_callbacks(&callbacks);
 	link_control_callbacks(&callbacks);
 	link_reset_callbacks(&callbacks);
-	link_mtu_callbacks(&callbacks);
 	return callbacks;
 }
 

@@ -133,7 +133,13 @@ bool qe_link_is_established(const struct qe_link *link);
 /* The path MTU is known (or has been looked for long enough), so that the link can take over. */
 bool qe_link_is_ready(const struct qe_link *link, qe_time now);
 /* Large packets vanish while small ones get through: the path has become narrower. */
-bool qe_link_is_narrowed(const struct qe_link *link, qe_time now);
+bool qe_link_is_narrowed(const struct qe_link *link);
+/* Whether the peer is to be asked how many large IP packets it has received over this link, those
+ * that do not fit every path; then: it has been asked. */
+bool qe_link_wants_large(const struct qe_link *link);
+void qe_link_large_asked(struct qe_link *link);
+uint64_t qe_link_large_received(const struct qe_link *link);               /* the answer */
+void qe_link_large_arrived(struct qe_link *link, uint64_t n, qe_time now); /* the peer's */
 /* Since when something that was sent has been without any answer; QE_TIME_NEVER: nothing is. */
 qe_time qe_link_unanswered_since(const struct qe_link *link);
 const struct qe_node_id *qe_link_peer(const struct qe_link *link); /* once authorised */

@@ -23,11 +23,15 @@ struct control_stream {
 	uint64_t acked; /* stream offset up to which all is acknowledged and freed */
 };
 
-/* Datagrams lost since the last time one as large as any of them got through. */
-struct large_losses {
-	unsigned n;
-	uint64_t smallest; /* length of an IP packet */
-	qe_time since;
+/* IP packets that need more than what fits every path. */
+struct link_large {
+	uint64_t sent, received;           /* so far */
+	uint64_t packets_lost, bytes_lost; /* of any size, when all was last well */
+	bool ask, asking;                  /* the peer is to be asked; its answer is to come */
+	bool answered; /* once; what it said, when, and how many were sent then */
+	bool narrowed;
+	uint64_t arrived, sent_then;
+	qe_time answered_at;
 };
 
 constexpr size_t LINK_BUNDLE_MAX = 32;
@@ -76,7 +80,7 @@ struct qe_link {
 	uint8_t tokens[LINK_TOKENS_MAX]
 		      [QE_RESET_TOKEN_SIZE]; /* what the peer would reset it with */
 	size_t n_tokens;
-	struct large_losses large;
+	struct link_large large;
 
 	qe_time now;          /* of the call under way, for the callbacks */
 	enum qe_ecn ecn_seen; /* on the UDP datagram being read */
@@ -121,7 +125,8 @@ enum qe_error link_send_bundle(struct qe_link *link, struct qe_batch *batch, qe_
 
 /* ---- link_mtu.c ---- */
 
-void link_mtu_callbacks(ngtcp2_callbacks *callbacks);
+bool link_is_large(size_t len); /* of an IP packet */
+void link_note_losses(struct qe_link *link, const ngtcp2_conn_info *info, qe_time now);
 
 /* ---- link_reset.c ---- */
 

@@ -2,47 +2,84 @@
 /*
  * A path that has become narrower (RFC 8899 section 4.3). QUIC finds a larger path MTU, but does
  * not notice a smaller one: when the path changes behind an address that stays the same, large
- * packets vanish while small ones keep the link alive. So the fate of datagrams is followed by
- * their size: large ones that are lost again and again, while none that is as large gets through.
+ * packets vanish while small ones keep the link alive.
+ *
+ * ngtcp2 would report the fate of each datagram, but remembers it for as long as it is under way,
+ * which costs a cache miss or two a packet. So only the totals are looked at. When about as many
+ * bytes are lost as large packets would weigh, the peer is asked how many large ones it has
+ * received, and a while later once more. If more were sent in between and none of them came, the
+ * path is narrower; if one came, all is well until as much is lost again.
  */
 #include "quic/link_internal.h"
 
-constexpr unsigned LOST_MIN = 8;
+constexpr uint64_t LOST_MIN = 8; /* packets */
+constexpr uint64_t SENT_MIN = 2; /* between the two answers */
 constexpr qe_time LOST_FOR = QE_SECOND;
-constexpr uint64_t BASE = NGTCP2_MAX_UDP_PAYLOAD_SIZE - QE_LINK_OVERHEAD; /* fits every path */
+constexpr size_t BASE = NGTCP2_MAX_UDP_PAYLOAD_SIZE - QE_LINK_OVERHEAD; /* fits every path */
 
-/* The length of the IP packet serves as the datagram's id. */
-static int ack_datagram(ngtcp2_conn *, uint64_t len, void *user_data)
+bool link_is_large(size_t len)
 {
-	struct large_losses *large = &((struct qe_link *)user_data)->large;
-
-	if (len >= large->smallest)
-		*large = (struct large_losses){};
-	return 0;
+	return len > BASE;
 }
 
-static int lost_datagram(ngtcp2_conn *, uint64_t len, void *user_data)
+static bool is_suspicious(const struct link_large *large, const ngtcp2_conn_info *info)
 {
-	struct qe_link *link = user_data;
-	struct large_losses *large = &link->large;
-
-	if (len <= BASE)
-		return 0;
-	if (large->n == 0)
-		*large = (struct large_losses){.smallest = len, .since = link->now};
-	large->n++;
-	if (len < large->smallest)
-		large->smallest = len;
-	return 0;
+	return info->pkt_lost - large->packets_lost >= LOST_MIN &&
+	       info->bytes_lost - large->bytes_lost >= LOST_MIN * BASE;
 }
 
-void link_mtu_callbacks(ngtcp2_callbacks *callbacks)
+void link_note_losses(struct qe_link *link, const ngtcp2_conn_info *info, qe_time now)
 {
-	callbacks->ack_datagram = ack_datagram;
-	callbacks->lost_datagram = lost_datagram;
+	struct link_large *large = &link->large;
+
+	if (large->asking || large->narrowed)
+		return;
+	if (large->answered)
+		large->ask = qe_time_since(large->answered_at, now) >= LOST_FOR &&
+			     large->sent - large->sent_then >= SENT_MIN;
+	else
+		large->ask = is_suspicious(large, info);
 }
 
-bool qe_link_is_narrowed(const struct qe_link *link, qe_time now)
+bool qe_link_wants_large(const struct qe_link *link)
 {
-	return link->large.n >= LOST_MIN && qe_time_since(link->large.since, now) >= LOST_FOR;
+	return link->large.ask;
+}
+
+void qe_link_large_asked(struct qe_link *link)
+{
+	link->large.ask = false;
+	link->large.asking = true;
+}
+
+uint64_t qe_link_large_received(const struct qe_link *link)
+{
+	return link->large.received;
+}
+
+/* An answer to the first question is what the second is compared with. */
+void qe_link_large_arrived(struct qe_link *link, uint64_t arrived, qe_time now)
+{
+	struct link_large *large = &link->large;
+	ngtcp2_conn_info info;
+
+	if (!large->asking)
+		return;
+	large->asking = false;
+	if (large->answered && arrived <= large->arrived) {
+		large->narrowed = true;
+		return;
+	}
+	large->answered = !large->answered;
+	large->answered_at = now;
+	large->arrived = arrived;
+	large->sent_then = large->sent;
+	ngtcp2_conn_get_conn_info(link->conn, &info);
+	large->packets_lost = info.pkt_lost;
+	large->bytes_lost = info.bytes_lost;
+}
+
+bool qe_link_is_narrowed(const struct qe_link *link)
+{
+	return link->large.narrowed;
 }

@@ -99,6 +99,7 @@ static void note_progress(struct qe_link *link, qe_time now)
 		link_follow_path(link);
 	}
 	update_keys_early(link, info.pkt_sent, now);
+	link_note_losses(link, &info, now);
 	if (info.bytes_in_flight == 0)
 		link->unanswered_since = QE_TIME_NEVER;
 	else if (link->unanswered_since == QE_TIME_NEVER)

@@ -90,7 +90,7 @@ enum qe_error link_send_bundle(struct qe_link *link, struct qe_batch *batch, qe_
 		if (to == nullptr)
 			to = qe_batch_room(batch, size);
 		len = ngtcp2_conn_writev_datagram(link->conn, &link->written.path, nullptr, to,
-			size, &accepted, flags, packet->len - 1, &vector, 1, now);
+			size, &accepted, flags, 0, &vector, 1, now);
 		if (len < 0 && len != NGTCP2_ERR_WRITE_MORE)
 			return link_failed(link, (int)len);
 		i += accepted != 0;
@@ -123,13 +123,14 @@ static enum qe_error send_large(struct qe_link *link, struct qe_batch *batch, ui
 		uint8_t *to = qe_batch_room(batch, size);
 
 		len = ngtcp2_conn_writev_datagram(link->conn, &link->written.path, nullptr, to,
-			size, &accepted, flags, packet.len, vectors, 2, now);
+			size, &accepted, flags, 0, vectors, 2, now);
 		if (len > 0)
 			link_add_to_batch(
 				link, batch, (size_t)len, accepted ? ecn : QE_ECN_NOT_ECT);
 	} while (len > 0 && !accepted);
 	if (len < 0)
 		return link_failed(link, (int)len);
+	link->large.sent += accepted && link_is_large(packet.len);
 	return len == 0 ? QE_ERR_BLOCKED : QE_OK;
 }
 

@@ -192,6 +192,26 @@ static void notices_a_narrower_path(void **)
 	}
 }
 
+/* Of large packets a part is lost, now and then all for a while, and now and then few are sent. */
+static void takes_loss_for_loss(void **)
+{
+	struct mesh_pair pair = narrow_pair(49, 1440);
+	struct mesh *mesh = pair.mesh;
+	struct mesh_flow *tcp = mesh_flow_start(
+		pair.a, pair.b, MESH_TCP4, 1360, 20 * QE_MILLISECOND);
+
+	tcp->segments = 20;
+	for (unsigned i = 0; i < 20; i++) {
+		mesh->wire.loss = 0.02 * i;
+		mesh_run(mesh, QE_SECOND);
+		mesh->wire.loss = 1;
+		mesh_run(mesh, 200 * QE_MILLISECOND);
+	}
+	mesh_check(mesh, mesh_status(pair.a, 0).link.lost_packets > 1000);
+	mesh_check(mesh, mesh_counters(pair.a).handshakes == 1);
+	mesh_free(mesh);
+}
+
 static void inject_syn(struct mesh_host *from, const struct mesh_host *to, bool v6, uint16_t mss)
 {
 	uint8_t packet[100], option[4] = {2, 4};
@@ -240,6 +260,7 @@ int main(void)
 		cmocka_unit_test(fragments_ipv4_that_may_be),
 		cmocka_unit_test(makes_tcp_segments_fit),
 		cmocka_unit_test(notices_a_narrower_path),
+		cmocka_unit_test(takes_loss_for_loss),
 		cmocka_unit_test(clamps_the_mss),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);

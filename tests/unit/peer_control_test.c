@@ -28,6 +28,8 @@ static struct qe_control random_message(void)
 		message.cookie = random_number();
 	if (message.type == QE_CONTROL_HELLO)
 		message.instance = random_number();
+	if (message.type == QE_CONTROL_PONG)
+		message.large = random_number();
 	return message;
 }
 
@@ -36,6 +38,7 @@ static void assert_same(const struct qe_control *a, const struct qe_control *b)
 	assert_int_equal(a->type, b->type);
 	assert_int_equal(a->cookie, b->cookie);
 	assert_int_equal(a->instance, b->instance);
+	assert_int_equal(a->large, b->large);
 }
 
 /* ---- a plain CBOR writer: the oracle, and what newer versions may say ---- */
@@ -158,15 +161,18 @@ static void writes_the_shortest_form(void **)
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		struct qe_control message = random_message();
 		struct cbor cbor = encode(&message), expected = {};
-		bool more = message.type != QE_CONTROL_RETIRE;
+		unsigned more = message.type == QE_CONTROL_PONG ? 2
+								: message.type != QE_CONTROL_RETIRE;
 
-		put_head(&expected, 5, more ? 3 : 2);
+		put_head(&expected, 5, 2 + more);
 		put_pair(&expected, 0, 1);
 		put_pair(&expected, 1, message.type);
 		if (has_cookie(message.type))
 			put_pair(&expected, 2, message.cookie);
 		if (message.type == QE_CONTROL_HELLO)
 			put_pair(&expected, 3, message.instance);
+		if (message.type == QE_CONTROL_PONG)
+			put_pair(&expected, 4, message.large);
 		assert_int_equal(cbor.len, expected.len);
 		assert_memory_equal(cbor.bytes, expected.bytes, expected.len);
 	}
@@ -188,17 +194,17 @@ static struct cbor newer_form(const struct qe_control *message)
 {
 	struct cbor cbor = {};
 	size_t unknown = random_below(6);
-	uint64_t known[4] = {
-		1 + random_below(3), message->type, message->cookie, message->instance};
-	unsigned first = (unsigned)random_below(4);
+	uint64_t known[5] = {1 + random_below(3), message->type, message->cookie, message->instance,
+		message->large};
+	unsigned first = (unsigned)random_below(5);
 
-	put_head(&cbor, 5, 4 + unknown);
-	for (unsigned i = 0; i < 4; i++) {
-		unsigned key = (first + i) % 4;
+	put_head(&cbor, 5, 5 + unknown);
+	for (unsigned i = 0; i < 5; i++) {
+		unsigned key = (first + i) % 5;
 
 		put_pair(&cbor, key, known[key]);
-		for (; unknown > 0 && (i == 3 || random_below(2)); unknown--) {
-			put_uint(&cbor, 4 + random_number() % (UINT64_MAX - 4));
+		for (; unknown > 0 && (i == 4 || random_below(2)); unknown--) {
+			put_uint(&cbor, 5 + random_number() % (UINT64_MAX - 5));
 			put_random_item(&cbor, 3);
 		}
 	}
@@ -252,7 +258,8 @@ static const struct {
 	ROW("\xa2\x00\x01\x01\x81\x04"),                 /* {0: 1, 1: [4]} */
 	ROW("\xa2\x00\x01\x01\x02"),                     /* {0: 1, 1: 2}: PING, no cookie */
 	ROW("\xa2\x00\x01\x01\x01"),                     /* {0: 1, 1: 1}: HELLO, no instance */
-	ROW("\xa3\x00\x01\x01\x03\x03\x05"),             /* {0: 1, 1: 3, 3: 5}: PONG, no cookie */
+	ROW("\xa3\x00\x01\x01\x03\x04\x05"),             /* {0: 1, 1: 3, 4: 5}: PONG, no cookie */
+	ROW("\xa3\x00\x01\x01\x03\x02\x05"),             /* {0: 1, 1: 3, 2: 5}: PONG, no count */
 	ROW("\xa3\x00\x01\x01\x02\x02\x41\x00"),         /* {0: 1, 1: 2, 2: h'00'} */
 	ROW("\xa3\x00\x01\x01\x02\x02\xf6"),             /* {0: 1, 1: 2, 2: null} */
 	ROW("\xa3\x00\x01\x01\x04\x01\x04"),             /* {0: 1, 1: 4, 1: 4} */
@@ -343,7 +350,7 @@ static void bears_deep_nesting(void **)
 		put_head(&cbor, 5, 3);
 		put_pair(&cbor, 0, 1);
 		put_pair(&cbor, 1, QE_CONTROL_RETIRE);
-		put_uint(&cbor, 4);
+		put_uint(&cbor, 5);
 		while (cbor.len < 1023)
 			put_byte(&cbor, openers[i]);
 		assert_int_equal(decode(&message, &cbor), QE_ERR_SYNTAX);
