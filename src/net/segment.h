@@ -16,9 +16,11 @@ struct qe_segmenter {
 	uint16_t header_len, size; /* of a segment: header; payload */
 	uint32_t at;               /* where the next payload begins */
 	uint16_t index;
-	uint8_t header[128]; /* the original header: IPv4 60 + TCP 60 */
-	bool single;         /* it is one packet already, sent as it is */
-	bool partial;        /* the checksum of the packets is partial */
+	bool single;  /* it is one packet already, sent as it is */
+	bool partial; /* the checksum of the packets is partial */
+	/* The original one. IPv4 and TCP have 60 each, IPv6's extension headers 2,048 and more: as
+	 * long as that they are of no use on any path. */
+	uint8_t header[2048];
 };
 
 /* offload comes from the kernel, but is checked all the same: QE_ERR_SYNTAX when it contradicts the
