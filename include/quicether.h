@@ -113,6 +113,7 @@ enum qe_cipher {
 };
 
 #define QE_PEERS_MAX 65536
+#define QE_WORKERS_MAX 16
 #define QE_PEER_ENDPOINTS_MAX 16
 #define QE_MTU_MIN 1280
 #define QE_MTU_MAX 9000
@@ -140,6 +141,7 @@ struct qe_node_settings {
 	size_t n_local;
 	const struct qe_peer_settings *peers;
 	size_t n_peers;
+	unsigned workers; /* how many shards it will have, at most QE_WORKERS_MAX; 0 means 1 */
 };
 
 struct qe_node;
@@ -186,11 +188,18 @@ struct qe_sink {
 
 struct qe_shard;
 
-/* worker: 0 to 255, the first byte of every connection ID of this shard. The sink is copied. */
+/* worker: the shard's number, from 0 to below workers, and the first byte of its connection IDs.
+ * The sink is copied. */
 enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, uint8_t worker,
 	const struct qe_sink *sink, qe_time now);
 struct qe_shard *qe_shard_free(
 	struct qe_shard *shard); /* wipes all keys, sends nothing; NULL-safe; returns NULL */
+
+/* The shard that a UDP datagram must be given to, and the one that a TUN packet should be: then
+ * both directions of a flow, here and on a peer with as many workers, go through shards of one
+ * number. A flow that changes shards may lose its order. */
+unsigned qe_datagram_worker(const uint8_t *datagram, size_t len, unsigned workers);
+unsigned qe_packet_worker(const uint8_t *packet, size_t len, unsigned workers);
 
 /* Where the next TUN packet is to be read into, with its capacity; NULL while the shard wants none,
  * which is how congestion reaches the senders: leave the packets in the device's queue and ask
@@ -216,6 +225,10 @@ qe_time qe_shard_deadline(const struct qe_shard *shard);
  * their index in the settings. */
 enum qe_error qe_shard_set_endpoints(struct qe_shard *shard, size_t peer,
 	const struct qe_endpoint *endpoints, size_t n, qe_time now);
+/* Another shard of this node has a link to the peer there: to be tried first, while this shard has
+ * none. */
+enum qe_error qe_shard_peer_seen(
+	struct qe_shard *shard, size_t peer, const struct qe_endpoint *at, qe_time now);
 /* Addresses or routes of this host have changed: links are checked at once instead of at the next
  * sign of trouble. */
 void qe_shard_network_changed(struct qe_shard *shard, qe_time now);

@@ -279,7 +279,7 @@ static bool start(struct qe_shard *shard, struct qe_link *link, struct shard_pac
 static enum outcome send_packet(
 	struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
 {
-	struct qe_link *link = qe_peer_link(speer->peer, shard->now);
+	struct qe_link *link = shard_peer_link(shard, speer);
 
 	if (link == nullptr) {
 		set_blocked(shard, speer, false);
@@ -347,7 +347,7 @@ static bool take_packet(struct qe_shard *shard, struct shard_packet *packet)
 /* So that a connection starts with segments that fit, also one of hosts behind this one. */
 static void clamp_mss(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
 {
-	const struct qe_link *link = qe_peer_link(speer->peer, shard->now);
+	const struct qe_link *link = shard_peer_link(shard, speer);
 	uint16_t mtu = shard->node->mtu;
 
 	if (link != nullptr && qe_link_is_ready(link, shard->now) && qe_link_path_mtu(link) < mtu)

@@ -6,11 +6,12 @@
 constexpr uint32_t BURST = 8;
 constexpr qe_time REFILL = 100 * QE_MILLISECOND; /* a token each: 10 a second */
 
-void limiter_init(struct limiter *limiter, uint64_t seed)
+void limiter_init(struct limiter *limiter, uint64_t seed, unsigned of)
 {
-	*limiter = (struct limiter){.seed = seed};
+	*limiter = (struct limiter){
+		.seed = seed, .burst = (BURST + of - 1) / of, .refill = of * REFILL};
 	for (size_t i = 0; i < LIMITER_PLACES; i++)
-		limiter->buckets[i].tokens = BURST;
+		limiter->buckets[i].tokens = limiter->burst;
 }
 
 /* splitmix64's finaliser over the seeded network. */
@@ -25,22 +26,25 @@ static size_t place_of(const struct limiter *limiter, const struct qe_addr *sour
 	return (x ^ x >> 31) % LIMITER_PLACES;
 }
 
-static void refill(struct limiter_bucket *bucket, qe_time now)
+static void refill(const struct limiter *limiter, struct limiter_bucket *bucket, qe_time now)
 {
-	uint64_t earned = qe_time_since(bucket->filled, now) / REFILL;
+	uint64_t earned = qe_time_since(bucket->filled, now) / limiter->refill;
 
 	if (earned == 0)
 		return;
-	bucket->tokens = earned >= BURST - bucket->tokens ? BURST
-							  : bucket->tokens + (uint32_t)earned;
-	bucket->filled = bucket->tokens == BURST ? now : bucket->filled + earned * REFILL;
+	bucket->tokens = earned >= limiter->burst - bucket->tokens
+				 ? limiter->burst
+				 : bucket->tokens + (uint32_t)earned;
+	bucket->filled = bucket->tokens == limiter->burst
+				 ? now
+				 : bucket->filled + earned * limiter->refill;
 }
 
 bool limiter_take(struct limiter *limiter, const struct qe_addr *source, qe_time now)
 {
 	struct limiter_bucket *bucket = &limiter->buckets[place_of(limiter, source)];
 
-	refill(bucket, now);
+	refill(limiter, bucket, now);
 	if (bucket->tokens == 0)
 		return false;
 	bucket->tokens--;

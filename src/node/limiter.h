@@ -12,12 +12,15 @@ constexpr size_t LIMITER_PLACES = 1024;
 
 struct limiter {
 	uint64_t seed;
+	uint32_t burst;
+	qe_time refill;
 	struct limiter_bucket {
 		uint32_t tokens;
 		qe_time filled;
 	} buckets[LIMITER_PLACES];
 };
 
-void limiter_init(struct limiter *limiter, uint64_t seed);
+/* One of so many limiters that see a source's handshakes: it gives that part of them. */
+void limiter_init(struct limiter *limiter, uint64_t seed, unsigned of);
 /* Takes a token; false if none is left. */
 bool limiter_take(struct limiter *limiter, const struct qe_addr *source, qe_time now);

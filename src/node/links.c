@@ -12,14 +12,20 @@
 #include "node/shard.h"
 #include "quic/accept.h"
 
-constexpr size_t HANDSHAKES_FREE =
+/* Of all shards together; each takes its part. */
+constexpr unsigned HANDSHAKES_FREE =
 	32; /* under way at a time, without the address being validated */
-constexpr size_t HANDSHAKES_MAX = 1024;
+constexpr unsigned HANDSHAKES_MAX = 1024;
 constexpr unsigned ACCEPTS_FREE = 200; /* in a second, likewise */
 constexpr unsigned RESETS_PER_SECOND = 100;
 /* 5,000 a second, spread so that nobody who comes at some moment has no chance. */
 constexpr unsigned RETRIES_AT_ONCE = 50;
 constexpr qe_time RETRIES_INTERVAL = 10 * QE_MILLISECOND;
+
+static unsigned part(const struct qe_shard *shard, unsigned bound)
+{
+	return (bound + shard->node->workers - 1) / shard->node->workers;
+}
 
 void shard_mark_dirty(struct qe_shard *shard, struct shard_link *slink)
 {
@@ -45,6 +51,13 @@ static struct shard_link *new_slink(struct qe_shard *shard)
 	qe_list_append(&shard->links, &slink->place);
 	shard->n_links++;
 	return slink;
+}
+
+/* nullptr: the peer is not known yet, or has no such lane yet. */
+static struct qe_peer *lane_of(const struct shard_link *slink)
+{
+	return slink->peer != nullptr ? shard_find_lane(slink->peer, qe_link_lane(slink->link))
+				      : nullptr;
 }
 
 static void settle_handshake(struct qe_shard *shard, struct shard_link *slink)
@@ -90,11 +103,11 @@ void shard_link_failed(struct qe_shard *shard, struct shard_link *slink, enum qe
 		qe_link_close(slink->link, &shard->batch,
 			error == QE_ERR_PROTOCOL ? QE_CLOSE_CONTROL : QE_CLOSE_INTERNAL,
 			shard->now);
-	if (slink->peer != nullptr) {
-		qe_peer_link_lost(
-			slink->peer->peer, slink->link, qe_link_reason(slink->link), shard->now);
+	struct qe_peer *lane = lane_of(slink);
+	if (lane != nullptr)
+		qe_peer_link_lost(lane, slink->link, qe_link_reason(slink->link), shard->now);
+	if (slink->peer != nullptr)
 		shard_set_peer_timer(shard, slink->peer, shard->now);
-	}
 	shard_link_free(shard, slink);
 }
 
@@ -125,12 +138,11 @@ static bool on_authorize(void *ctx, struct qe_link *link, const struct qe_node_i
 		report_stranger(shard, link, id);
 		return false;
 	}
-	if (slink->peer == nullptr) {
-		if (!qe_peer_has_room(shard->peers[index].peer))
-			return false;
-		slink->peer = &shard->peers[index];
-	}
-	return true;
+	if (slink->peer != nullptr)
+		return true;
+	slink->peer = &shard->peers[index];
+	const struct qe_peer *lane = lane_of(slink);
+	return lane == nullptr || qe_peer_has_room(lane);
 }
 
 /* Connection IDs are registered while the link is being made, when it has no owner yet. */
@@ -173,7 +185,8 @@ static void on_established(void *ctx, struct qe_link *link)
 
 	settle_handshake(shard, slink);
 	shard->counters.handshakes++;
-	if (!qe_peer_link_up(slink->peer->peer, link, shard->now))
+	struct qe_peer *lane = shard_need_lane(shard, slink->peer, qe_link_lane(link));
+	if (lane == nullptr || !qe_peer_link_up(lane, link, shard->now))
 		slink->doomed = true;
 	shard_set_peer_timer(shard, slink->peer, shard->now);
 }
@@ -188,19 +201,24 @@ static bool on_control(void *ctx, struct qe_link *link, struct qe_bytes message)
 	struct qe_shard *shard = ctx;
 	struct shard_link *slink = qe_link_owner(link);
 
-	if (!qe_peer_control(slink->peer->peer, link, message, shard->now)) {
+	struct qe_peer *lane = lane_of(slink);
+
+	if (lane == nullptr)
+		return true; /* about to be closed */
+	if (!qe_peer_control(lane, link, message, shard->now)) {
 		shard_drop(shard, QE_DROP_CONTROL_MALFORMED);
 		return false;
 	}
-	shard_set_peer_timer(shard, slink->peer, qe_peer_deadline(slink->peer->peer));
+	shard_set_peer_timer(shard, slink->peer, qe_peer_deadline(lane));
 	return true;
 }
 
 static void on_moved(void *, struct qe_link *link)
 {
-	struct shard_link *slink = qe_link_owner(link);
+	struct qe_peer *lane = lane_of(qe_link_owner(link));
 
-	qe_peer_link_moved(slink->peer->peer, link);
+	if (lane != nullptr)
+		qe_peer_link_moved(lane, link);
 }
 
 const struct qe_link_ops shard_link_ops = {
@@ -227,7 +245,8 @@ static struct qe_link *on_dial(void *ctx, struct qe_peer *peer, const struct qe_
 
 	if (slink == nullptr)
 		return nullptr;
-	if (qe_link_dial(&slink->link, &shard->context, id, &path, shard->now) != QE_OK) {
+	if (qe_link_dial(&slink->link, &shard->context, id, qe_peer_lane(peer), &path,
+		    shard->now) != QE_OK) {
 		shard_link_free(shard, slink);
 		return nullptr;
 	}
@@ -255,10 +274,23 @@ static void on_switched(void *ctx, struct qe_peer *peer)
 	shard_set_peer_timer(shard, &shard->peers[qe_peer_index(peer)], shard->now);
 }
 
+/* Of the lanes' ups and downs, what is one of the peer. */
+static bool is_of_peer(struct shard_peer *speer, enum qe_event_type type)
+{
+	if (type == QE_EVENT_PEER_UP)
+		return speer->n_up++ == 0;
+	if (type == QE_EVENT_PEER_DOWN)
+		return --speer->n_up == 0;
+	return true;
+}
+
 static void on_event(void *ctx, struct qe_peer *peer, const struct qe_event *event)
 {
 	struct qe_shard *shard = ctx;
 	struct qe_event full = *event;
+
+	if (!is_of_peer(&shard->peers[qe_peer_index(peer)], event->type))
+		return;
 
 	full.time = shard->now;
 	full.peer = qe_peer_index(peer);
@@ -326,7 +358,7 @@ static void accept_first(struct qe_shard *shard, const struct qe_first_packet *f
 static void accept_bounded(struct qe_shard *shard, const struct qe_first_packet *first,
 	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
 {
-	if (shard->n_handshaking >= HANDSHAKES_MAX ||
+	if (shard->n_handshaking >= part(shard, HANDSHAKES_MAX) ||
 		(first->validated &&
 			!limiter_take(&shard->handshakes, &path->remote.addr, shard->now)))
 		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
@@ -343,7 +375,8 @@ static bool is_under_load(struct qe_shard *shard)
 		shard->accepts_since = shard->now;
 		shard->accepts = 0;
 	}
-	return shard->n_handshaking >= HANDSHAKES_FREE || shard->accepts >= ACCEPTS_FREE;
+	return shard->n_handshaking >= part(shard, HANDSHAKES_FREE) ||
+	       shard->accepts >= part(shard, ACCEPTS_FREE);
 }
 
 /* A Retry costs more than a packet that gets no answer, most of it in the kernel: a flood under
@@ -355,7 +388,7 @@ static void validate_address(
 		shard->retries_since = shard->now;
 		shard->retries = 0;
 	}
-	if (shard->retries >= RETRIES_AT_ONCE ||
+	if (shard->retries >= part(shard, RETRIES_AT_ONCE) ||
 		!qe_retry(&shard->context, &shard->batch, first, path, shard->now)) {
 		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
 		return;
@@ -370,7 +403,9 @@ static void first_packet(struct qe_shard *shard, struct qe_bytes dcid, const str
 	bool want_retry = is_under_load(shard);
 	struct qe_first_packet first;
 
-	if (dcid.len == QE_KNOCK_SIZE && knocks_contain(&shard->knocks, dcid)) {
+	/* A knock opens once, as it reaches only the worker that its first byte names. */
+	if (dcid.len == 0 || dcid.data[0] % shard->node->workers != shard->context.cids.worker ||
+		(dcid.len == QE_KNOCK_SIZE && knocks_contain(&shard->knocks, dcid))) {
 		shard_drop(shard, QE_DROP_NO_KNOCK);
 		return;
 	}
@@ -398,7 +433,7 @@ static bool may_reset(struct qe_shard *shard)
 		shard->resets_since = shard->now;
 		shard->resets = 0;
 	}
-	return shard->resets < RESETS_PER_SECOND;
+	return shard->resets < part(shard, RESETS_PER_SECOND);
 }
 
 /* The link that this resets, if it is a stateless reset. */

@@ -22,7 +22,8 @@ static enum qe_error check_settings(const struct qe_node_settings *settings)
 {
 	if (settings->key == nullptr || settings->n_peers > QE_PEERS_MAX ||
 		settings->mtu < QE_MTU_MIN || settings->mtu > QE_MTU_MAX ||
-		settings->rotate < ROTATE_MIN || settings->rotate > ROTATE_MAX)
+		settings->rotate < ROTATE_MIN || settings->rotate > ROTATE_MAX ||
+		settings->workers > QE_WORKERS_MAX)
 		return QE_ERR_RANGE;
 	return QE_OK;
 }
@@ -147,6 +148,7 @@ static enum qe_error fill_node(struct qe_node *node, const struct qe_node_settin
 	node->key = settings->key;
 	node->mtu = settings->mtu;
 	node->rotate = settings->rotate;
+	node->workers = settings->workers > 0 ? settings->workers : 1;
 	node->instance = qe_random_u64();
 	QE_TRY(copy_peers(node, settings));
 	QE_TRY(index_peers(node));

@@ -16,6 +16,7 @@ struct qe_node {
 	struct qe_key *key;
 	uint16_t mtu;
 	qe_time rotate;
+	unsigned workers;
 	uint64_t instance; /* random: tells this life of the node from the one before */
 	struct qe_tls_context *tls;
 	uint8_t cid_secret[32];

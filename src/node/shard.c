@@ -36,44 +36,10 @@ static void on_batch_send(void *ctx, const struct qe_path *path, uint8_t ecn, co
 	shard->sink.udp_send(shard->sink.ctx, path, ecn, data, len, segment_size);
 }
 
-static enum qe_error make_peer(struct qe_shard *shard, size_t index)
-{
-	const struct qe_node *node = shard->node;
-	struct shard_peer *speer = &shard->peers[index];
-	struct qe_peer_config config = {
-		.index = index,
-		.id = node->peers[index].id,
-		.elector = qe_node_id_compare(&node->id, &node->peers[index].id) < 0,
-		.keep = node->peers[index].dial,
-		.rotate = node->rotate,
-		.instance = node->instance,
-		.ops = &shard_peer_ops,
-		.ops_ctx = shard,
-	};
-
-	qe_list_init(&speer->queue);
-	qe_list_init(&speer->waiting);
-	return qe_peer_new(&speer->peer, &config, shard->now);
-}
-
-static enum qe_error make_peers(struct qe_shard *shard)
-{
-	size_t n = shard->node->n_peers;
-
-	shard->peers = calloc(n + 1, sizeof(*shard->peers));
-	if (shard->peers == nullptr)
-		return -ENOMEM;
-	QE_TRY(qe_heap_reserve(&shard->peer_timers, n));
-	for (size_t i = 0; i < n; i++)
-		QE_TRY(make_peer(shard, i));
-	return QE_OK;
-}
-
 static enum qe_error fill_shard(struct qe_shard *shard, uint8_t worker)
 {
 	struct qe_node *node = shard->node;
 
-	QE_TRY(make_peers(shard));
 	QE_TRY(qe_crypto_new(&shard->crypto, QE_CRYPTO_BEST));
 	QE_TRY(qe_batch_init(&shard->batch, on_batch_send, shard));
 	QE_TRY(qe_coalescer_new(&shard->coalescer, true, ingress_write, shard));
@@ -85,14 +51,18 @@ static enum qe_error fill_shard(struct qe_shard *shard, uint8_t worker)
 		.ops_ctx = shard,
 		.mtu = node->mtu,
 	};
-	return qe_cid_keys_init(&shard->context.cids, worker, node->cid_secret, &node->id);
+	QE_TRY(qe_cid_keys_init(&shard->context.cids, worker, node->cid_secret, &node->id));
+	return shard_make_peers(shard);
 }
 
 enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, uint8_t worker,
 	const struct qe_sink *sink, qe_time now)
 {
-	struct qe_shard *shard = calloc(1, sizeof(*shard));
+	struct qe_shard *shard;
 
+	if (worker >= node->workers)
+		return QE_ERR_RANGE;
+	shard = calloc(1, sizeof(*shard));
 	if (shard == nullptr)
 		return -ENOMEM;
 	shard->node = node;
@@ -104,7 +74,7 @@ enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, ui
 	qe_heap_init(&shard->link_timers);
 	qe_heap_init(&shard->peer_timers);
 	qe_map_init(&shard->cids, CIDS_MAX, qe_random_u64());
-	limiter_init(&shard->handshakes, qe_random_u64());
+	limiter_init(&shard->handshakes, qe_random_u64(), node->workers);
 	knocks_init(&shard->knocks, qe_random_u64());
 	qe_map_init(&shard->tokens, CIDS_MAX, qe_random_u64());
 	enum qe_error error = fill_shard(shard, worker);
@@ -117,27 +87,12 @@ enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, ui
 	return QE_OK;
 }
 
-static void free_peers(struct qe_shard *shard)
-{
-	for (size_t i = 0; shard->peers != nullptr && i < shard->node->n_peers; i++) {
-		struct shard_peer *speer = &shard->peers[i];
-
-		if (speer->peer == nullptr)
-			continue;
-		while (qe_peer_take_link(speer->peer) != nullptr)
-			;
-		egress_discard(shard, speer);
-		qe_peer_free(speer->peer);
-	}
-	free(shard->peers);
-}
-
 struct qe_shard *qe_shard_free(struct qe_shard *shard)
 {
 	if (shard == nullptr)
 		return nullptr;
 	qe_heap_done(&shard->peer_timers); /* lets go of timers in the peers */
-	free_peers(shard);
+	shard_free_peers(shard);
 	QE_LIST_FOR_EACH (place, &shard->links)
 		shard_link_free(shard, QE_CONTAINER_OF(place, struct shard_link, place));
 	qe_pool_free(shard->packets);
@@ -244,8 +199,11 @@ static void write_link(struct qe_shard *shard, struct shard_link *slink)
 	set_link_timer(shard, slink);
 	if (slink->peer == nullptr)
 		return;
-	qe_peer_link_used(slink->peer->peer, slink->link, shard->now);
-	shard_set_peer_timer(shard, slink->peer, qe_peer_deadline(slink->peer->peer));
+	struct qe_peer *lane = shard_find_lane(slink->peer, qe_link_lane(slink->link));
+	if (lane == nullptr)
+		return;
+	qe_peer_link_used(lane, slink->link, shard->now);
+	shard_set_peer_timer(shard, slink->peer, qe_peer_deadline(lane));
 }
 
 static void write_links(struct qe_shard *shard)
@@ -267,9 +225,9 @@ static void run_peers(struct qe_shard *shard)
 		struct shard_peer *speer = QE_CONTAINER_OF(timer, struct shard_peer, timer);
 		qe_time expire = egress_expire(shard, speer);
 
-		qe_peer_run(speer->peer, shard->now);
+		shard_run_peer(shard, speer);
 		/* Whatever is due again at once waits for the next call. */
-		qe_time at = qe_time_min(qe_peer_deadline(speer->peer), expire);
+		qe_time at = qe_time_min(shard_peer_deadline(speer), expire);
 
 		shard_set_peer_timer(shard, speer, qe_time_max(at, shard->now + 1));
 	}
@@ -324,11 +282,23 @@ enum qe_error qe_shard_set_endpoints(struct qe_shard *shard, size_t peer,
 	return QE_OK;
 }
 
+enum qe_error qe_shard_peer_seen(
+	struct qe_shard *shard, size_t peer, const struct qe_endpoint *at, qe_time now)
+{
+	if (peer >= shard->node->n_peers)
+		return QE_ERR_NOT_FOUND;
+	shard->now = now;
+	qe_peer_seen(shard->peers[peer].peer, at, now);
+	shard_set_peer_timer(shard, &shard->peers[peer], now);
+	return QE_OK;
+}
+
 void qe_shard_network_changed(struct qe_shard *shard, qe_time now)
 {
 	shard->now = now;
 	for (size_t i = 0; i < shard->node->n_peers; i++) {
-		qe_peer_network_changed(shard->peers[i].peer, now);
+		SHARD_FOR_EACH_LANE (lane, &shard->peers[i])
+			qe_peer_network_changed(lane, now);
 		shard_set_peer_timer(shard, &shard->peers[i], now);
 	}
 }
@@ -337,41 +307,24 @@ enum qe_error qe_shard_ping(struct qe_shard *shard, size_t peer, uint64_t cookie
 {
 	if (peer >= shard->node->n_peers)
 		return QE_ERR_NOT_FOUND;
+	struct shard_peer *speer = &shard->peers[peer];
+
 	shard->now = now;
-	QE_TRY(qe_peer_ping(shard->peers[peer].peer, cookie, now));
-	shard_set_peer_timer(shard, &shard->peers[peer], now);
+	shard_peer_link(shard, speer); /* a lane with a link, if there is one */
+	QE_TRY(qe_peer_ping(speer->in_use, cookie, now));
+	shard_set_peer_timer(shard, speer, now);
 	return QE_OK;
 }
 
 void qe_shard_close(struct qe_shard *shard, qe_time now)
 {
 	shard->now = now;
-	for (size_t i = 0; i < shard->node->n_peers; i++) {
-		while (qe_peer_take_link(shard->peers[i].peer) != nullptr)
-			;
-		egress_discard(shard, &shard->peers[i]);
-	}
+	for (size_t i = 0; i < shard->node->n_peers; i++)
+		shard_leave_links(shard, &shard->peers[i]);
 	QE_LIST_FOR_EACH (place, &shard->links)
 		shard_link_close(shard, QE_CONTAINER_OF(place, struct shard_link, place));
 	qe_coalescer_flush(shard->coalescer);
 	qe_batch_flush(&shard->batch);
-}
-
-enum qe_error qe_shard_peer_status(
-	const struct qe_shard *shard, size_t peer, struct qe_peer_status *ret_status)
-{
-	if (peer >= shard->node->n_peers)
-		return QE_ERR_NOT_FOUND;
-	const struct shard_peer *speer = &shard->peers[peer];
-
-	qe_peer_get_status(speer->peer, ret_status);
-	ret_status->name = shard->node->peers[peer].name;
-	ret_status->tx_packets = speer->tx_packets;
-	ret_status->tx_bytes = speer->tx_bytes;
-	ret_status->rx_packets = speer->rx_packets;
-	ret_status->rx_bytes = speer->rx_bytes;
-	ret_status->last_rx = speer->last_rx;
-	return QE_OK;
 }
 
 void qe_shard_get_counters(const struct qe_shard *shard, struct qe_shard_counters *ret_counters)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * What the files of a shard share: its life and timers (shard.c), links and first packets
- * (links.c), TUN to link (egress.c), link to TUN (ingress.c).
+ * What the files of a shard share: its life and timers (shard.c), its peers and their lanes
+ * (lanes.c), links and first packets (links.c), TUN to link (egress.c), link to TUN (ingress.c).
  */
 #pragma once
 
@@ -35,9 +35,14 @@ struct shard_packet {
 };
 
 struct shard_peer {
-	struct qe_peer *peer;
-	struct qe_timer timer;
-	struct qe_list queue;   /* struct shard_packet, oldest first */
+	struct qe_peer *peer;     /* the own lane */
+	struct qe_peer **passive; /* by lane, of QE_WORKERS_MAX; nullptr if there are none */
+	size_t n_passive;
+	struct qe_peer *in_use;                   /* the lane that packets were last sent on */
+	unsigned n_up;                            /* lanes with a link */
+	uint64_t past_rotations, past_reconnects; /* of lanes that are gone */
+	struct qe_timer timer;                    /* of all lanes */
+	struct qe_list queue;                     /* struct shard_packet, oldest first */
 	struct qe_list waiting; /* in shard->waiting while the queue is not empty */
 	size_t queued_packets, queued_bytes;
 	bool blocked; /* by congestion: there is a link, but its window is full */
@@ -100,6 +105,25 @@ static inline void shard_write(
 
 /* Run the peer no later than this. Cannot fail: the room was reserved. */
 void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_time at);
+
+/* ---- lanes.c ---- */
+
+enum qe_error shard_make_peers(struct qe_shard *shard);
+void shard_free_peers(struct qe_shard *shard);
+/* Takes all links out of a peer's lanes, which stay in shard->links, and drops what waits. */
+void shard_leave_links(struct qe_shard *shard, struct shard_peer *speer);
+struct qe_peer *shard_find_lane(const struct shard_peer *speer, uint8_t number); /* or nullptr */
+/* Makes it if need be; nullptr without memory. */
+struct qe_peer *shard_need_lane(struct qe_shard *shard, struct shard_peer *speer, uint8_t number);
+/* The own lane after nullptr, then the passive ones; nullptr after the last. */
+struct qe_peer *shard_next_lane(const struct shard_peer *speer, const struct qe_peer *lane);
+#define SHARD_FOR_EACH_LANE(lane, speer) \
+	for (struct qe_peer *lane = shard_next_lane(speer, nullptr); lane != nullptr; \
+		lane = shard_next_lane(speer, lane))
+/* The link to send on, of whichever lane; nullptr if there is none. */
+struct qe_link *shard_peer_link(struct qe_shard *shard, struct shard_peer *speer);
+void shard_run_peer(struct qe_shard *shard, struct shard_peer *speer);
+qe_time shard_peer_deadline(const struct shard_peer *speer);
 
 /* ---- links.c ---- */
 

@@ -122,6 +122,11 @@ qe_time peer_suspect_at(const struct qe_peer *peer, const struct qe_link *link)
 	return since + SUSPECT;
 }
 
+static bool is_needed(const struct qe_peer *peer, qe_time now)
+{
+	return peer->config.keep || (peer->wanted_until > now && !peer->config.passive);
+}
+
 /* From when on a new link is wanted. */
 qe_time peer_dial_at(const struct qe_peer *peer, qe_time now)
 {
@@ -129,7 +134,7 @@ qe_time peer_dial_at(const struct qe_peer *peer, qe_time now)
 	qe_time at;
 
 	if (link == nullptr)
-		at = peer->config.keep || peer->wanted_until > now ? now : QE_TIME_NEVER;
+		at = is_needed(peer, now) ? now : QE_TIME_NEVER;
 	else if (qe_link_is_narrowed(link))
 		at = now;
 	else

@@ -19,6 +19,10 @@
  *   after DEAD it is given up. So is one dialled, which finds its own path MTU, when the path of
  * the link has become narrower.
  *
+ * Of several lanes to the same node each is a peer of its own. Those besides lane 0 rest: a link
+ * that carries nothing is not replaced when its time has come, and ends. On a passive one, of a
+ * worker that only the other node has, this side never dials the first link.
+ *
  * run() is the only place that acts; facts only record, and make it due.
  */
 #include "peer/peer.h"
@@ -168,6 +172,15 @@ static qe_time next_deadline(const struct qe_peer *peer, qe_time now)
 	return at;
 }
 
+/* A link that rests is looked at again some times before it is too old: it may be needed then. */
+static void dial_or_rest(struct qe_peer *peer, qe_time now)
+{
+	if (peer->config.rests && peer->wanted_until <= now)
+		peer->next_dial = now + peer->config.rotate / 16;
+	else
+		peer_dial(peer, now);
+}
+
 void qe_peer_run(struct qe_peer *peer, qe_time now)
 {
 	peer->due = false;
@@ -175,7 +188,7 @@ void qe_peer_run(struct qe_peer *peer, qe_time now)
 	peer_choose(peer, now);
 	peer_retire_others(peer, now);
 	if (peer_may_dial(peer) && peer_dial_at(peer, now) <= now)
-		peer_dial(peer, now);
+		dial_or_rest(peer, now);
 	run_pings(peer, now);
 	peer->deadline = next_deadline(peer, now);
 }
@@ -196,6 +209,16 @@ void qe_peer_set_endpoints(
 	peer->n_endpoints = n;
 	if (peer->current == nullptr)
 		peer->next_dial = now;
+	peer->due = true;
+}
+
+void qe_peer_seen(struct qe_peer *peer, const struct qe_endpoint *remote, qe_time now)
+{
+	if (peer_count_established(peer) > 0 || qe_endpoint_equal(remote, &peer->last_remote))
+		return;
+	peer->last_remote = *remote;
+	peer->attempts = 0;
+	peer->next_dial = now;
 	peer->due = true;
 }
 
@@ -377,6 +400,16 @@ struct qe_link *qe_peer_link(struct qe_peer *peer, qe_time now)
 size_t qe_peer_index(const struct qe_peer *peer)
 {
 	return peer->config.index;
+}
+
+uint8_t qe_peer_lane(const struct qe_peer *peer)
+{
+	return peer->config.lane;
+}
+
+bool qe_peer_is_empty(const struct qe_peer *peer)
+{
+	return peer->n_links == 0;
 }
 
 enum qe_peer_state qe_peer_get_state(const struct qe_peer *peer)

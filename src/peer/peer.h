@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * One remote node, as one shard sees it: its links, which of them is in use, and when to dial.
+ * One lane to a remote node, as one shard sees it: its links, which of them is in use, and when to
+ * dial.
  *
  * The owner (node/shard.c) reports facts - a link is up, a link is lost, a control message has
  * come, a packet wants to go there - and calls qe_peer_run when qe_peer_deadline has come. The peer
@@ -33,6 +34,9 @@ struct qe_peer_ops {
 struct qe_peer_config {
 	size_t index;
 	struct qe_node_id id;
+	uint8_t lane;      /* of its links */
+	bool passive;      /* where there is no link, the other side dials */
+	bool rests;        /* a link that nobody needs is not replaced at its age */
 	bool elector;      /* of the two nodes, this one decides which of several links stays */
 	bool keep;         /* keep a link up, not only on demand */
 	qe_time rotate;    /* age at which a link is replaced */
@@ -50,6 +54,8 @@ struct qe_peer *qe_peer_free(struct qe_peer *peer); /* its links must be gone */
 /* Where it might be reached, best first; n is at most QE_PEER_ENDPOINTS_MAX. */
 void qe_peer_set_endpoints(
 	struct qe_peer *peer, const struct qe_endpoint *endpoints, size_t n, qe_time now);
+/* Another shard has a link to it there. */
+void qe_peer_seen(struct qe_peer *peer, const struct qe_endpoint *remote, qe_time now);
 /* May another link of this peer be accepted? */
 bool qe_peer_has_room(const struct qe_peer *peer);
 /* False if there are too many of them already: the link is the owner's to close. */
@@ -62,7 +68,7 @@ void qe_peer_link_lost(struct qe_peer *peer, struct qe_link *link, const char *r
 /* False if the message is malformed. */
 bool qe_peer_control(
 	struct qe_peer *peer, struct qe_link *link, struct qe_bytes message, qe_time now);
-/* A packet wants to go there. */
+/* A packet wants to go there, or went there lately. */
 void qe_peer_want(struct qe_peer *peer, qe_time now);
 /* This host's addresses or routes have changed. */
 void qe_peer_network_changed(struct qe_peer *peer, qe_time now);
@@ -78,6 +84,9 @@ qe_time qe_peer_deadline(const struct qe_peer *peer);
 /* The link to send on; nullptr if there is none that may be used. */
 struct qe_link *qe_peer_link(struct qe_peer *peer, qe_time now);
 size_t qe_peer_index(const struct qe_peer *peer);
+uint8_t qe_peer_lane(const struct qe_peer *peer);
+/* It has neither link nor dial. */
+bool qe_peer_is_empty(const struct qe_peer *peer);
 enum qe_peer_state qe_peer_get_state(const struct qe_peer *peer);
 /* All but the name, the NodeId's owner and the packet counters, which are the owner's. */
 void qe_peer_get_status(const struct qe_peer *peer, struct qe_peer_status *ret_status);

@@ -85,11 +85,13 @@ static struct qe_bytes knock_message(uint8_t to[static KNOCK_MESSAGE_SIZE], cons
 	return (struct qe_bytes){to, KNOCK_MESSAGE_SIZE};
 }
 
-enum qe_error qe_knock_make(uint8_t to[static QE_KNOCK_SIZE], const struct qe_node_id *server)
+enum qe_error qe_knock_make(
+	uint8_t to[static QE_KNOCK_SIZE], uint8_t lane, const struct qe_node_id *server)
 {
 	uint8_t message[KNOCK_MESSAGE_SIZE];
 
-	qe_random(to, KNOCK_MAC_AT);
+	to[0] = lane;
+	qe_random(to + 1, KNOCK_MAC_AT - 1);
 	return qe_hmac(to + KNOCK_MAC_AT, QE_KNOCK_SIZE - KNOCK_MAC_AT,
 		(struct qe_bytes){server->bytes, sizeof(server->bytes)},
 		knock_message(message, to));
@@ -99,8 +101,9 @@ bool qe_knock_is_valid(const struct qe_cid_keys *keys, struct qe_bytes cid)
 {
 	uint8_t message[KNOCK_MESSAGE_SIZE], mac[QE_KNOCK_SIZE - KNOCK_MAC_AT];
 
-	if (cid.len != QE_KNOCK_SIZE || qe_mac_make(keys->knock, mac, sizeof(mac),
-						knock_message(message, cid.data)) != QE_OK)
+	if (cid.len != QE_KNOCK_SIZE || cid.data[0] >= QE_WORKERS_MAX ||
+		qe_mac_make(keys->knock, mac, sizeof(mac), knock_message(message, cid.data)) !=
+			QE_OK)
 		return false;
 	return qe_bytes_equal_secret((struct qe_bytes){mac, sizeof(mac)},
 		(struct qe_bytes){cid.data + KNOCK_MAC_AT, sizeof(mac)});

@@ -7,8 +7,9 @@
  * a restart, can be told from a stranger's guess, and only the former is answered with a stateless
  * reset.
  *
- * A client's first destination connection ID is a knock: eight random bytes and twelve bytes of a
- * MAC over them with the server's NodeId as the key. Who does not know the NodeId gets no answer.
+ * A client's first destination connection ID is a knock: the lane (the number of the worker that
+ * dials), seven random bytes, and twelve bytes of a MAC over these eight with the server's NodeId
+ * as the key. Who does not know the NodeId gets no answer.
  */
 #pragma once
 
@@ -36,7 +37,9 @@ bool qe_cid_is_ours(const struct qe_cid_keys *keys, struct qe_bytes cid);
 enum qe_error qe_cid_reset_token(const struct qe_cid_keys *keys,
 	uint8_t to[static QE_RESET_TOKEN_SIZE], struct qe_bytes cid);
 
-enum qe_error qe_knock_make(uint8_t to[static QE_KNOCK_SIZE], const struct qe_node_id *server);
+enum qe_error qe_knock_make(
+	uint8_t to[static QE_KNOCK_SIZE], uint8_t lane, const struct qe_node_id *server);
+/* It says a lane that exists, and was made for this node. */
 bool qe_knock_is_valid(const struct qe_cid_keys *keys, struct qe_bytes cid);
 
 /* The key under which a connection ID of either kind stands in a map. Two different ones may, in

@@ -241,7 +241,7 @@ static enum qe_error start_client(
 	ngtcp2_path path = link_path_to_ngtcp2(&storage, &link->path);
 	ngtcp2_cid dcid = {.datalen = QE_KNOCK_SIZE};
 
-	QE_TRY(qe_knock_make(dcid.data, peer));
+	QE_TRY(qe_knock_make(dcid.data, link->lane, peer));
 	fill_settings(&settings, link->context, probes, now);
 	fill_transport_params(&params, false);
 	if (ngtcp2_conn_client_new(&link->conn, &dcid, scid, &path, NGTCP2_PROTO_VER_V1, &callbacks,
@@ -251,7 +251,7 @@ static enum qe_error start_client(
 }
 
 enum qe_error qe_link_dial(struct qe_link **ret_link, struct qe_link_context *context,
-	const struct qe_node_id *peer, const struct qe_path *path, qe_time now)
+	const struct qe_node_id *peer, uint8_t lane, const struct qe_path *path, qe_time now)
 {
 	ngtcp2_cid scid = {.datalen = QE_CID_SIZE};
 	struct qe_link *link;
@@ -259,6 +259,7 @@ enum qe_error qe_link_dial(struct qe_link **ret_link, struct qe_link_context *co
 	QE_TRY(qe_cid_make(&context->cids, scid.data));
 	QE_TRY(new_link(&link, context, true, path, now));
 	link->peer = *peer;
+	link->lane = lane;
 	enum qe_error error = add_cid(link, scid.data, scid.datalen)
 				      ? start_client(link, peer, &scid, now)
 				      : QE_ERR_CONFLICT;
@@ -319,6 +320,7 @@ enum qe_error qe_link_accept(struct qe_link **ret_link, struct qe_link_context *
 
 	QE_TRY(qe_cid_make(&context->cids, scid.data));
 	QE_TRY(new_link(&link, context, false, path, now));
+	link->lane = first->validated ? first->original_dcid[0] : first->dcid.data[0];
 	enum qe_error error = QE_ERR_CONFLICT;
 
 	/* The client uses its own choice until it has heard ours. */
@@ -349,6 +351,11 @@ struct qe_link *qe_link_free(struct qe_link *link)
 }
 
 /* ---- what it knows of itself ---- */
+
+uint8_t qe_link_lane(const struct qe_link *link)
+{
+	return link->lane;
+}
 
 bool qe_link_is_dialled(const struct qe_link *link)
 {

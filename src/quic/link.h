@@ -75,10 +75,10 @@ struct qe_link_context {
 	uint16_t mtu; /* of the TUN: larger packets need not fit */
 };
 
-/* Dial a peer. path.local may be left to the system (family none). Packets come with the first
- * qe_link_write. */
+/* Dial a peer. lane: the number of the worker that dials, which the knock says. path.local may be
+ * left to the system (family none). Packets come with the first qe_link_write. */
 enum qe_error qe_link_dial(struct qe_link **ret_link, struct qe_link_context *context,
-	const struct qe_node_id *peer, const struct qe_path *path, qe_time now);
+	const struct qe_node_id *peer, uint8_t lane, const struct qe_path *path, qe_time now);
 
 /* What a first packet (an Initial that fits no link) asks for. */
 struct qe_first_packet {
@@ -126,6 +126,7 @@ void qe_link_close(
 /* Now send something that the peer must answer, to learn whether the path is alive. */
 void qe_link_probe(struct qe_link *link);
 
+uint8_t qe_link_lane(const struct qe_link *link);    /* below QE_WORKERS_MAX */
 bool qe_link_is_dialled(const struct qe_link *link); /* by this side */
 /* On this side; the other may not know it yet. */
 bool qe_link_is_authenticated(const struct qe_link *link);

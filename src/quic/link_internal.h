@@ -57,6 +57,7 @@ struct qe_link {
 	void *owner;
 	ngtcp2_conn *conn;
 	struct qe_tls *tls; /* until the handshake is confirmed */
+	uint8_t lane;
 	bool dialled;
 	bool pinned_local;   /* the local address is part of the path; else the system chooses it */
 	bool keyed;          /* it can seal something, and be it a CONNECTION_CLOSE */

@@ -244,7 +244,7 @@ static void dial(struct pair *pair)
 {
 	struct end *client = &pair->client;
 
-	micro_must(qe_link_dial(&client->link, &client->context, qe_key_get_id(pair->server.key),
+	micro_must(qe_link_dial(&client->link, &client->context, qe_key_get_id(pair->server.key), 0,
 			   &client->path, pair->now) == QE_OK,
 		"cannot dial");
 	write_link(client, pair->now);

@@ -110,7 +110,7 @@ static void make_knock(struct target *target, struct datagram *to)
 {
 	uint8_t dcid[QE_KNOCK_SIZE];
 
-	micro_must(qe_knock_make(dcid, qe_key_get_id(target->pair.b->key)) == QE_OK, "no knock");
+	micro_must(qe_knock_make(dcid, 0, qe_key_get_id(target->pair.b->key)) == QE_OK, "no knock");
 	make_initial(to, (struct qe_bytes){dcid, sizeof(dcid)}, (struct qe_bytes){});
 }
 

@@ -186,7 +186,7 @@ static void make_datagram(struct flood *flood, unsigned i)
 		.len = htons((uint16_t)(sizeof(struct udphdr) + payload.len))};
 	memcpy(datagram->payload, payload.data, payload.len);
 	if (flood->knock_at && payload.len >= knock_at + QE_KNOCK_SIZE)
-		must(qe_knock_make(datagram->payload + knock_at, flood->knock_at) == QE_OK,
+		must(qe_knock_make(datagram->payload + knock_at, 0, flood->knock_at) == QE_OK,
 			"knock");
 	flood->parts[i].iov_len = sizeof(datagram->ip) + sizeof(datagram->udp) + payload.len;
 }

@@ -304,7 +304,7 @@ static size_t make_knocking(uint8_t *to, const struct mesh_host *host)
 	const uint8_t head[] = {0xc3, 0, 0, 0, 1, QE_KNOCK_SIZE}, scid[QE_CID_SIZE] = {1, 2};
 	struct qe_writer writer = qe_writer_init(to, 1200);
 	uint8_t knock[QE_KNOCK_SIZE];
-	assert_int_equal(qe_knock_make(knock, qe_key_get_id(host->key)), QE_OK);
+	assert_int_equal(qe_knock_make(knock, 0, qe_key_get_id(host->key)), QE_OK);
 	memset(to, 0, 1200);
 	qe_write_bytes(&writer, (struct qe_bytes){head, sizeof(head)});
 	qe_write_bytes(&writer, (struct qe_bytes){knock, sizeof(knock)});

@@ -33,7 +33,7 @@ static void gives_a_burst_then_a_rate(void **)
 	qe_time now = 7 * QE_SECOND;
 	unsigned n = 0;
 
-	limiter_init(&limiter, 1);
+	limiter_init(&limiter, 1, 1);
 	assert_int_equal(take_all(&limiter, &source, now), 8);
 	for (unsigned i = 0; i < 1000; i++) {
 		now += 10 * QE_MILLISECOND;
@@ -49,7 +49,7 @@ static void an_ipv6_source_is_its_64(void **)
 	struct qe_addr a = addr("2001:db8::1"), b = addr("2001:db8::ffff:2"),
 		       other = addr("2001:db8:0:1::1");
 
-	limiter_init(&limiter, 2);
+	limiter_init(&limiter, 2, 1);
 	assert_int_equal(take_all(&limiter, &a, QE_SECOND), 8);
 	assert_int_equal(take_all(&limiter, &b, QE_SECOND), 0);
 	assert_int_equal(take_all(&limiter, &other, QE_SECOND), 8);
@@ -62,7 +62,7 @@ static void sources_spread(void **)
 	struct qe_addr flood = addr("198.51.100.1");
 	unsigned refused = 0;
 
-	limiter_init(&limiter, 3);
+	limiter_init(&limiter, 3, 1);
 	take_all(&limiter, &flood, QE_SECOND);
 	for (unsigned i = 0; i < 256; i++) {
 		const uint8_t bytes[] = {203, 0, 113, (uint8_t)i};

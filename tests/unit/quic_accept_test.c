@@ -70,7 +70,7 @@ static struct initial random_initial(void)
 	};
 
 	initial.type |= (uint8_t)random_below(16);
-	assert_int_equal(qe_knock_make(initial.dcid, &own_id), QE_OK);
+	assert_int_equal(qe_knock_make(initial.dcid, 0, &own_id), QE_OK);
 	random_fill(initial.scid, sizeof(initial.scid));
 	return initial;
 }

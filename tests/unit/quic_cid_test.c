@@ -54,7 +54,8 @@ static void a_knock_opens_one_door(void **)
 		flip(other.bytes, random_below(8 * QE_NODE_ID_SIZE));
 		struct qe_cid_keys keys = keys_of_node(&id), others = keys_of_node(&other);
 
-		assert_int_equal(qe_knock_make(knock, &id), QE_OK);
+		assert_int_equal(
+			qe_knock_make(knock, (uint8_t)random_below(QE_WORKERS_MAX), &id), QE_OK);
 		assert_true(qe_knock_is_valid(&keys, bytes));
 		assert_false(qe_knock_is_valid(&others, bytes));
 		for (size_t bit = 0; bit < 8 * QE_KNOCK_SIZE; bit++) {
@@ -74,7 +75,7 @@ static void a_knock_has_one_length(void **)
 	struct qe_cid_keys keys = keys_of_node(&id);
 	uint8_t knock[2 * QE_KNOCK_SIZE] = {};
 
-	assert_int_equal(qe_knock_make(knock, &id), QE_OK);
+	assert_int_equal(qe_knock_make(knock, (uint8_t)random_below(QE_WORKERS_MAX), &id), QE_OK);
 	for (size_t len = 0; len <= sizeof(knock); len++)
 		assert_int_equal(qe_knock_is_valid(&keys, (struct qe_bytes){knock, len}),
 			len == QE_KNOCK_SIZE);
@@ -86,9 +87,9 @@ static void no_two_knocks_are_alike(void **)
 	struct qe_node_id id = random_id();
 	uint8_t a[QE_KNOCK_SIZE], b[QE_KNOCK_SIZE];
 
-	assert_int_equal(qe_knock_make(a, &id), QE_OK);
-	assert_int_equal(qe_knock_make(b, &id), QE_OK);
-	assert_memory_not_equal(a, b, 8);
+	assert_int_equal(qe_knock_make(a, 0, &id), QE_OK);
+	assert_int_equal(qe_knock_make(b, 0, &id), QE_OK);
+	assert_memory_not_equal(a + 1, b + 1, 7);
 	assert_memory_not_equal(a + 8, b + 8, 12);
 }
 

@@ -364,7 +364,7 @@ static inline void pair_init(enum qe_key_type type, enum qe_cipher cipher)
 static inline void dial(void)
 {
 	assert_int_equal(qe_link_dial(&pair.client.link, &pair.client.context,
-				 qe_key_get_id(pair.server.key), &pair.client.path, pair.now),
+				 qe_key_get_id(pair.server.key), 0, &pair.client.path, pair.now),
 		QE_OK);
 }
 

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The peers of a shard, and their lanes. A lane is the number of the worker that dials: worker i of
+ * a node dials lane i of each peer that it has packets for, and a peer steers what comes to its
+ * worker i, modulo as many as it has (docs/protocol.md, "Lanes"). So a shard has for each peer its
+ * own lane, of its own number, and a passive one for each lane of a worker that only the peer has;
+ * these come with their first link, and go with their last.
+ *
+ * A packet is sent on the lane that carried the one before, as long as that has a link: a flow
+ * would lose its order if it changed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/time.h"
+#include "node/shard.h"
+
+constexpr qe_time LATELY = 60 * QE_SECOND; /* a lane that carried packets then does not rest */
+
+static uint8_t own_number(const struct qe_shard *shard)
+{
+	return shard->context.cids.worker;
+}
+
+/* ---- life ---- */
+
+static enum qe_error new_lane(
+	struct qe_peer **ret_lane, struct qe_shard *shard, size_t index, uint8_t number)
+{
+	const struct qe_node *node = shard->node;
+	struct qe_peer_config config = {
+		.index = index,
+		.id = node->peers[index].id,
+		.lane = number,
+		.passive = number != own_number(shard),
+		.rests = number != 0,
+		.elector = qe_node_id_compare(&node->id, &node->peers[index].id) < 0,
+		.keep = node->peers[index].dial && number == 0,
+		.rotate = node->rotate,
+		.instance = node->instance,
+		.ops = &shard_peer_ops,
+		.ops_ctx = shard,
+	};
+
+	return qe_peer_new(ret_lane, &config, shard->now);
+}
+
+enum qe_error shard_make_peers(struct qe_shard *shard)
+{
+	size_t n = shard->node->n_peers;
+
+	shard->peers = calloc(n + 1, sizeof(*shard->peers));
+	if (shard->peers == nullptr)
+		return -ENOMEM;
+	QE_TRY(qe_heap_reserve(&shard->peer_timers, n));
+	for (size_t i = 0; i < n; i++) {
+		struct shard_peer *speer = &shard->peers[i];
+
+		qe_list_init(&speer->queue);
+		qe_list_init(&speer->waiting);
+		QE_TRY(new_lane(&speer->peer, shard, i, own_number(shard)));
+		speer->in_use = speer->peer;
+	}
+	return QE_OK;
+}
+
+/* Its links must be gone. */
+static void free_passive(struct shard_peer *speer, uint8_t number)
+{
+	struct qe_peer *lane = speer->passive[number];
+	struct qe_peer_status status;
+
+	qe_peer_get_status(lane, &status);
+	speer->past_rotations += status.rotations;
+	speer->past_reconnects += status.reconnects;
+	if (speer->in_use == lane)
+		speer->in_use = speer->peer;
+	speer->passive[number] = qe_peer_free(lane);
+	if (--speer->n_passive > 0)
+		return;
+	free(speer->passive);
+	speer->passive = nullptr;
+}
+
+struct qe_peer *shard_next_lane(const struct shard_peer *speer, const struct qe_peer *lane)
+{
+	if (lane == nullptr)
+		return speer->peer;
+	if (speer->n_passive == 0)
+		return nullptr;
+	for (unsigned i = lane == speer->peer ? 0 : qe_peer_lane(lane) + 1u; i < QE_WORKERS_MAX;
+		i++)
+		if (speer->passive[i] != nullptr)
+			return speer->passive[i];
+	return nullptr;
+}
+
+struct qe_peer *shard_find_lane(const struct shard_peer *speer, uint8_t number)
+{
+	if (number == qe_peer_lane(speer->peer))
+		return speer->peer;
+	return speer->n_passive > 0 ? speer->passive[number] : nullptr;
+}
+
+struct qe_peer *shard_need_lane(struct qe_shard *shard, struct shard_peer *speer, uint8_t number)
+{
+	struct qe_peer *lane = shard_find_lane(speer, number);
+
+	if (lane != nullptr)
+		return lane;
+	if (speer->passive == nullptr)
+		speer->passive = calloc(QE_WORKERS_MAX, sizeof(struct qe_peer *));
+	if (speer->passive == nullptr)
+		return nullptr;
+	if (new_lane(&speer->passive[number], shard, (size_t)(speer - shard->peers), number) ==
+		QE_OK)
+		speer->n_passive++;
+	return speer->passive[number];
+}
+
+void shard_leave_links(struct qe_shard *shard, struct shard_peer *speer)
+{
+	SHARD_FOR_EACH_LANE (lane, speer)
+		while (qe_peer_take_link(lane) != nullptr)
+			;
+	egress_discard(shard, speer);
+}
+
+void shard_free_peers(struct qe_shard *shard)
+{
+	for (size_t i = 0; shard->peers != nullptr && i < shard->node->n_peers; i++) {
+		struct shard_peer *speer = &shard->peers[i];
+
+		if (speer->peer == nullptr)
+			continue;
+		shard_leave_links(shard, speer);
+		for (unsigned lane = 0; speer->n_passive > 0 && lane < QE_WORKERS_MAX; lane++)
+			qe_peer_free(speer->passive[lane]);
+		free(speer->passive);
+		qe_peer_free(speer->peer);
+	}
+	free(shard->peers);
+}
+
+/* ---- the lane in use ---- */
+
+struct qe_link *shard_peer_link(struct qe_shard *shard, struct shard_peer *speer)
+{
+	struct qe_link *link = qe_peer_link(speer->in_use, shard->now);
+
+	if (link != nullptr || speer->n_passive == 0)
+		return link;
+	SHARD_FOR_EACH_LANE (lane, speer) {
+		link = qe_peer_link(lane, shard->now);
+		if (link == nullptr)
+			continue;
+		speer->in_use = lane;
+		return link;
+	}
+	speer->in_use = speer->peer;
+	return nullptr;
+}
+
+/* ---- running ---- */
+
+qe_time shard_peer_deadline(const struct shard_peer *speer)
+{
+	qe_time at = QE_TIME_NEVER;
+
+	SHARD_FOR_EACH_LANE (lane, speer)
+		at = qe_time_min(at, qe_peer_deadline(lane));
+	return at;
+}
+
+static bool is_used(const struct qe_shard *shard, const struct shard_peer *speer)
+{
+	qe_time last = qe_time_max(speer->last_rx, speer->last_sent);
+
+	return last != 0 && qe_time_since(last, shard->now) < LATELY;
+}
+
+void shard_run_peer(struct qe_shard *shard, struct shard_peer *speer)
+{
+	bool used = is_used(shard, speer);
+
+	SHARD_FOR_EACH_LANE (lane, speer) {
+		if (used && qe_peer_get_state(lane) == QE_PEER_CONNECTED)
+			qe_peer_want(lane, shard->now);
+		qe_peer_run(lane, shard->now);
+	}
+	for (uint8_t i = 0; i < QE_WORKERS_MAX && speer->n_passive > 0; i++)
+		if (speer->passive[i] != nullptr && qe_peer_is_empty(speer->passive[i]))
+			free_passive(speer, i);
+}
+
+/* ---- status ---- */
+
+static void add_status(struct qe_peer_status *to, const struct qe_peer *lane)
+{
+	struct qe_peer_status status;
+
+	qe_peer_get_status(lane, &status);
+	if (status.state > to->state)
+		to->state = status.state;
+	if (!to->has_link && status.has_link) {
+		to->has_link = true;
+		to->link = status.link;
+	}
+	to->n_links += status.n_links;
+	to->rotations += status.rotations;
+	to->reconnects += status.reconnects;
+	if (!to->has_link)
+		to->next_dial = qe_time_min(to->next_dial, status.next_dial);
+	else
+		to->next_dial = QE_TIME_NEVER;
+}
+
+enum qe_error qe_shard_peer_status(
+	const struct qe_shard *shard, size_t peer, struct qe_peer_status *ret_status)
+{
+	if (peer >= shard->node->n_peers)
+		return QE_ERR_NOT_FOUND;
+	const struct shard_peer *speer = &shard->peers[peer];
+
+	*ret_status = (struct qe_peer_status){
+		.name = shard->node->peers[peer].name,
+		.id = shard->node->peers[peer].id,
+		.tx_packets = speer->tx_packets,
+		.tx_bytes = speer->tx_bytes,
+		.rx_packets = speer->rx_packets,
+		.rx_bytes = speer->rx_bytes,
+		.rotations = speer->past_rotations,
+		.reconnects = speer->past_reconnects,
+		.last_rx = speer->last_rx,
+		.next_dial = QE_TIME_NEVER,
+	};
+	SHARD_FOR_EACH_LANE (lane, speer)
+		add_status(ret_status, lane);
+	return QE_OK;
+}
