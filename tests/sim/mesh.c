@@ -113,15 +113,32 @@ static qe_time next_instant(const struct mesh *mesh)
 	return qe_time_max(next, mesh->now);
 }
 
+/* The shards besides the one that reported it know where the peer is from then on. */
+static void tell_seen(struct mesh_host *host)
+{
+	const struct qe_event *event = &host->last;
+	for (unsigned i = 0; host->seen && host->workers > 1 && i < host->workers; i++)
+		assert_int_equal(qe_shard_peer_seen(host->shards[i], event->peer,
+					 &event->path.remote, host->mesh->now),
+			QE_OK);
+	host->seen = false;
+}
+
 static void let_run(struct mesh_host *host)
 {
 	struct mesh *mesh = host->mesh;
 	for (unsigned runs = 0;; runs++) {
 		mesh_check(mesh, runs < RUNS_AT_ONCE_MAX, "host %zu: livelock", host->index);
 		bool fed = mesh_tun_feed(host);
-		qe_shard_run(host->shard, mesh->now);
+		host->deadline = QE_TIME_NEVER;
+		for (unsigned i = 0; i < host->workers; i++) {
+			qe_shard_run(host->shards[i], mesh->now);
+			tell_seen(host);
+		}
+		for (unsigned i = 0; i < host->workers; i++)
+			host->deadline = qe_time_min(
+				host->deadline, qe_shard_deadline(host->shards[i]));
 		host->runs++;
-		host->deadline = qe_shard_deadline(host->shard);
 		if (!fed && host->deadline > mesh->now)
 			return;
 	}
@@ -184,6 +201,7 @@ static void keep_event(void *ctx, const struct qe_event *event)
 	host->events[event->type]++;
 	host->event_at[event->type] = event->time;
 	host->last = *event;
+	host->seen = event->type == QE_EVENT_LINK_UP || event->type == QE_EVENT_PEER_MOVED;
 	host->last.reason = nullptr;
 	if (event->reason)
 		snprintf(host->reason, sizeof(host->reason), "%s", event->reason);
@@ -236,6 +254,7 @@ struct mesh_host *mesh_host_add_of_type(struct mesh *mesh, enum qe_key_type type
 	assert_int_equal(qe_key_generate(&host->key, type), QE_OK);
 	host->mtu = 1400;
 	host->rotate = 300 * QE_SECOND;
+	host->workers = 1;
 	host->tun_tail = &host->tun_head;
 	host->tun_limit = 64;
 	host->inbox_tail = &host->inbox;
@@ -287,7 +306,8 @@ static enum qe_error make_node(struct mesh_host *host)
 		.local = local,
 		.n_local = 2,
 		.peers = peers,
-		.n_peers = host->n_peers};
+		.n_peers = host->n_peers,
+		.workers = host->workers};
 	enum qe_error error = qe_node_new(&host->node, &settings);
 	free(peers);
 	free(prefixes);
@@ -305,8 +325,10 @@ static void tell_endpoints(struct mesh_host *host, size_t peer)
 		if (host->at[i == 0].addr.family && at.addr.family)
 			endpoints[n++] = at;
 	}
-	assert_int_equal(
-		qe_shard_set_endpoints(host->shard, peer, endpoints, n, host->mesh->now), QE_OK);
+	for (unsigned i = 0; i < host->workers; i++)
+		assert_int_equal(qe_shard_set_endpoints(
+					 host->shards[i], peer, endpoints, n, host->mesh->now),
+			QE_OK);
 }
 
 /* ---- books ---- */
@@ -364,7 +386,11 @@ void mesh_start(struct mesh_host *host)
 		.tun_write = write_tun,
 		.event = keep_event};
 	assert_int_equal(make_node(host), QE_OK);
-	assert_int_equal(qe_shard_new(&host->shard, host->node, 0, &sink, host->mesh->now), QE_OK);
+	for (unsigned i = 0; i < host->workers; i++)
+		assert_int_equal(qe_shard_new(&host->shards[i], host->node, (uint8_t)i, &sink,
+					 host->mesh->now),
+			QE_OK);
+	host->shard = host->shards[0];
 	for (size_t i = 0; i < host->n_peers; i++)
 		if (host->peers[i].told)
 			tell_endpoints(host, i);
@@ -375,14 +401,17 @@ void mesh_kill(struct mesh_host *host)
 {
 	if (host->shard)
 		mesh_check_books(host);
-	host->shard = qe_shard_free(host->shard);
+	for (unsigned i = 0; i < QE_WORKERS_MAX; i++)
+		host->shards[i] = qe_shard_free(host->shards[i]);
+	host->shard = nullptr;
 	host->node = qe_node_free(host->node);
 	mesh_tun_drain(host);
 }
 
 void mesh_close(struct mesh_host *host)
 {
-	qe_shard_close(host->shard, host->mesh->now);
+	for (unsigned i = 0; i < host->workers; i++)
+		qe_shard_close(host->shards[i], host->mesh->now);
 	mesh_kill(host);
 }
 
@@ -405,7 +434,8 @@ void mesh_move(struct mesh_host *host, bool told)
 		if (!had[i])
 			host->at[i] = (struct qe_endpoint){};
 	if (told) {
-		qe_shard_network_changed(host->shard, host->mesh->now);
+		for (unsigned i = 0; i < host->workers; i++)
+			qe_shard_network_changed(host->shards[i], host->mesh->now);
 		host->deadline = host->mesh->now;
 	}
 }
@@ -419,9 +449,16 @@ struct qe_peer_status mesh_status(const struct mesh_host *host, size_t peer)
 
 struct qe_shard_counters mesh_counters(const struct mesh_host *host)
 {
-	struct qe_shard_counters counters = {};
-	qe_shard_get_counters(host->shard, &counters);
-	return counters;
+	union {
+		struct qe_shard_counters named;
+		uint64_t all[sizeof(struct qe_shard_counters) / sizeof(uint64_t)];
+	} sum = {}, one;
+	for (unsigned i = 0; i < host->workers; i++) {
+		qe_shard_get_counters(host->shards[i], &one.named);
+		for (size_t j = 0; j < sizeof(one.all) / sizeof(one.all[0]); j++)
+			sum.all[j] += one.all[j];
+	}
+	return sum.named;
 }
 
 bool mesh_linked(const struct mesh_host *host, size_t peer)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * A whole mesh in one process: hosts with a node and one shard each, the wires between them, NAT
+ * A whole mesh in one process: hosts with a node and its shards each, the wires between them, NAT
  * boxes, TUN devices in memory, and one clock that jumps from event to event. What is random in the
  * network comes from one seed, which every failed check prints; the library's own randomness
  * (keys, connection IDs, jitter) is real.
@@ -76,8 +76,9 @@ struct mesh_host {
 	struct mesh *mesh;
 	size_t index;
 	struct qe_key *key;
-	struct qe_node *node; /* NULL while the host is down */
-	struct qe_shard *shard;
+	struct qe_node *node;   /* NULL while the host is down */
+	struct qe_shard *shard; /* the first of them */
+	struct qe_shard *shards[QE_WORKERS_MAX];
 	qe_time deadline;
 	uint64_t runs; /* calls of qe_shard_run */
 
@@ -86,6 +87,7 @@ struct mesh_host {
 	enum qe_pq pq;
 	enum qe_cipher cipher;
 	qe_time rotate;
+	unsigned workers; /* shards; at first 1 */
 	struct mesh_peer *peers;
 	size_t n_peers;
 
@@ -110,6 +112,7 @@ struct mesh_host {
 
 	unsigned events[QE_EVENT_STRANGER + 1];
 	qe_time event_at[QE_EVENT_STRANGER + 1];
+	bool seen;            /* last is to be told to all shards, as a daemon does */
 	struct qe_event last; /* without reason */
 	char reason[96];      /* of the last event that had one */
 };

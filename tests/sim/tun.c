@@ -121,7 +121,9 @@ bool mesh_tun_feed(struct mesh_host *host)
 	unsigned n = 0;
 	for (; host->tun_head && n < FEED_MAX; n++) {
 		size_t capacity = 0;
-		uint8_t *buffer = qe_shard_tun_buffer(host->shard, &capacity);
+		struct qe_shard *shard = host->shards[qe_packet_worker(
+			host->tun_head->bytes, host->tun_head->len, host->workers)];
+		uint8_t *buffer = qe_shard_tun_buffer(shard, &capacity);
 		if (!buffer) {
 			host->tun_refused++;
 			break;
@@ -131,7 +133,7 @@ bool mesh_tun_feed(struct mesh_host *host)
 		host->tun_fed += mesh_packets_in(
 			&packet->offload, (struct qe_bytes){packet->bytes, packet->len});
 		memcpy(buffer, packet->bytes, packet->len);
-		qe_shard_tun_input(host->shard, &packet->offload, packet->len, host->mesh->now);
+		qe_shard_tun_input(shard, &packet->offload, packet->len, host->mesh->now);
 		free(packet);
 	}
 	return n > 0;

@@ -183,17 +183,33 @@ struct mesh_batch *mesh_batch_new(void)
 	return batch;
 }
 
+/* Of the datagram that begins there. */
+static unsigned worker_of(const struct mesh_batch *batch, size_t at)
+{
+	size_t left = batch->len - at;
+	return qe_datagram_worker(batch->bytes + at,
+		left < batch->segment_size ? left : batch->segment_size, batch->host->workers);
+}
+
 void mesh_batch_flush(struct mesh *mesh)
 {
 	struct mesh_batch *batch = mesh->batch;
 	if (!batch->host)
 		return;
 	struct mesh_host *host = batch->host;
-	batch->host = nullptr;
-	if (!host->shard)
+	if (!host->shard) {
+		batch->host = nullptr;
 		return;
-	qe_shard_udp_input(host->shard, &batch->path, batch->ecn, batch->bytes, batch->len,
-		batch->segment_size, mesh->now);
+	}
+	for (size_t at = 0, end; at < batch->len; at = end) {
+		unsigned worker = worker_of(batch, at);
+		for (end = at; end < batch->len && worker_of(batch, end) == worker;)
+			end = batch->len - end < batch->segment_size ? batch->len
+								     : end + batch->segment_size;
+		qe_shard_udp_input(host->shards[worker], &batch->path, batch->ecn,
+			batch->bytes + at, end - at, batch->segment_size, mesh->now);
+	}
+	batch->host = nullptr;
 	host->deadline = mesh->now;
 }
 
