@@ -311,6 +311,7 @@ const char *qe_drop_name(enum qe_drop drop);
  *   tun_tx_packets = rx_packets + icmp_packets
  *   rx_datagrams = link_datagrams + retries + drops of UDP datagrams
  */
+/* All counts come first. */
 struct qe_shard_counters {
 	uint64_t tun_rx_packets;       /* taken by qe_shard_tun_input */
 	uint64_t split_packets;        /* more than that, of TCP for a path narrower than the TUN */
@@ -332,6 +333,7 @@ struct qe_shard_counters {
 	bool crypto_fallback; /* the fastest provider of packet protection does not work here */
 };
 void qe_shard_get_counters(const struct qe_shard *shard, struct qe_shard_counters *ret_counters);
+void qe_shard_counters_add(struct qe_shard_counters *sum, const struct qe_shard_counters *counters);
 
 /* ---- events ---- */
 

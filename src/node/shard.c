@@ -334,3 +334,14 @@ void qe_shard_get_counters(const struct qe_shard *shard, struct qe_shard_counter
 	ret_counters->queued_packets = egress_queued(shard);
 	ret_counters->crypto_fallback = qe_crypto_is_fallback(shard->crypto);
 }
+
+void qe_shard_counters_add(struct qe_shard_counters *sum, const struct qe_shard_counters *counters)
+{
+	uint64_t *to = (uint64_t *)sum;
+	const uint64_t *from = (const uint64_t *)counters;
+
+	for (size_t i = 0; i < offsetof(struct qe_shard_counters, crypto_fallback) / sizeof(*to);
+		i++)
+		to[i] += from[i];
+	sum->crypto_fallback |= counters->crypto_fallback;
+}

@@ -449,16 +449,12 @@ struct qe_peer_status mesh_status(const struct mesh_host *host, size_t peer)
 
 struct qe_shard_counters mesh_counters(const struct mesh_host *host)
 {
-	union {
-		struct qe_shard_counters named;
-		uint64_t all[sizeof(struct qe_shard_counters) / sizeof(uint64_t)];
-	} sum = {}, one;
+	struct qe_shard_counters sum = {}, one;
 	for (unsigned i = 0; i < host->workers; i++) {
-		qe_shard_get_counters(host->shards[i], &one.named);
-		for (size_t j = 0; j < sizeof(one.all) / sizeof(one.all[0]); j++)
-			sum.all[j] += one.all[j];
+		qe_shard_get_counters(host->shards[i], &one);
+		qe_shard_counters_add(&sum, &one);
 	}
-	return sum.named;
+	return sum;
 }
 
 bool mesh_linked(const struct mesh_host *host, size_t peer)
