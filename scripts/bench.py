@@ -178,11 +178,18 @@ def impaired(args):
     return in_lab('impaired', args, impaired, subjects, 'forwarder', 'path')
 
 
+def flood(args):
+    import flood
+    built('tests/net/flood')
+    return in_lab('flood', args, flood, [name for name in flood.TUNNELS if wanted(args.subjects, name)])
+
+
 SUITES = {
     'micro': micro,
     'scale': scale,
     'throughput': throughput,
     'impaired': impaired,
+    'flood': flood,
 }
 
 
