@@ -18,8 +18,8 @@ constexpr unsigned HANDSHAKES_FREE =
 constexpr unsigned HANDSHAKES_MAX = 1024;
 constexpr unsigned ACCEPTS_FREE = 200; /* in a second, likewise */
 constexpr unsigned RESETS_PER_SECOND = 100;
-/* 5,000 a second, spread so that nobody who comes at some moment has no chance. */
-constexpr unsigned RETRIES_AT_ONCE = 50;
+/* 2,000 a second, spread so that nobody who comes at some moment has no chance. */
+constexpr unsigned RETRIES_AT_ONCE = 20;
 constexpr qe_time RETRIES_INTERVAL = 10 * QE_MILLISECOND;
 
 static unsigned part(const struct qe_shard *shard, unsigned bound)

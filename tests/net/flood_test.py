@@ -21,6 +21,8 @@ from traffic import Datagrams, Stream
 
 FRIEND, FLOODER, VICTIM, LATE = (f'10.0.{number}.2' for number in range(1, 5))
 COUNT, RATE = 100_000, 25_000
+KNOCK_RATE = 3_000  # of which 2,000 get a Retry
+PATIENCE = 40  # s, for a peer that may be among the others, and then asks again
 RESIDENT_MAX = 24 << 20  # of the daemon, whatever comes
 LINES_MAX = 60  # that a flood may add to its log
 SHARE = 0.5  # of a flood that reaches the daemon at least; the rest the kernel has dropped
@@ -104,10 +106,10 @@ def check_handshakes(victim, friend, late, flooder, stream):
     """Spoofed first packets that knock: a peer gets through all the same, and nobody is shouted at."""
     watch = Watch(victim, friend)
     capture = victim.host.capture('eth0', 'net', ANYBODY)
-    flood = flooder.start(initials(), count=5 * RATE, rate=RATE // 5, knock=True)
+    flood = flooder.start(initials(), count=5 * RATE, rate=KNOCK_RATE, knock=True)
     wait_until('the victim sends Retries', lambda: watch.more('retries') > 0)
     late.start()
-    late.wait_connected(victim)
+    late.wait_connected(victim, deadline=PATIENCE)
     stream.wait_flow()
     assert flood.alive()
     flood.stop()
