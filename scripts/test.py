@@ -25,6 +25,8 @@ TOP = build.TOP
 FUZZ_SECONDS = 20
 SANITIZED_PATIENCE = 5
 NET_TIMEOUT = 240
+SANITIZED_NET = {'address,undefined': ('books', 'restart'), 'thread': ('books', 'restart')}
+SANITIZED_NET_NOT = ('flood', 'impaired', 'stranger')  # what these measure is not the sanitized program's
 CORES = os.cpu_count() or 1
 SHOWN = 25
 TAP = re.compile(r'^(ok|not ok) \d+ - (.*?)(\s+# SKIP.*)?$')
@@ -125,11 +127,29 @@ def plain(runner, name, command, timeout, env=None):
     return Result(int(status == 0), int(status != 0), tail(log))
 
 
-def net_tests(runner, directory):
-    env = {'QUICETHER': str(directory / build.PROGRAM)}
+def net_tests(runner, directory, prefix='net/', patience=1):
+    # Nobody may look into the daemon (os/sandbox.c), LeakSanitizer neither: leaks are for the other sanitized tests
+    # to find, and for the soak.
+    env = {'QUICETHER': str(directory / build.PROGRAM), 'ASAN_OPTIONS': 'detect_leaks=0'}
     for path in sorted((TOP / 'tests/net').glob('*_test.py')):
-        name = f'net/{path.stem.removesuffix("_test")}'
-        yield name, lambda name=name, path=path: plain(runner, name, [str(path)], NET_TIMEOUT, env)
+        name = prefix + path.stem.removesuffix('_test')
+        yield name, lambda name=name, path=path: plain(runner, name, [str(path)], patience * NET_TIMEOUT, env)
+
+
+def sanitized_net_tests(runner, directory, sanitize, wanted):
+    """A few of them in a run of everything, all when asked for by name."""
+    prefix = f'sanitized/net/{sanitize.split(",")[0]}/'
+    for name, function in net_tests(runner, directory, prefix, SANITIZED_PATIENCE):
+        short = name.removeprefix(prefix)
+        if short in SANITIZED_NET[sanitize] or wanted and short not in SANITIZED_NET_NOT:
+            yield name, function
+
+
+def soak(runner, directory, minutes):
+    command = [str(TOP / 'tests/net/soak.py'), f'--minutes={minutes}']
+    status, log = runner.run('soak', command, 60 * minutes + 300, {'QUICETHER': str(directory / build.PROGRAM)})
+    print(log, end='')
+    return Result(int(status == 0), int(status != 0), '')
 
 
 def fuzz_tests(runner, directory):
@@ -184,6 +204,19 @@ def make(tally, how):
         return None
 
 
+def run_sanitized_net(runner, tally, wanted):
+    for sanitize in SANITIZED_NET:
+        directory = make(tally, build.variant(sanitize=sanitize))
+        if directory:
+            tally.run(sanitized_net_tests(runner, directory, sanitize, wanted), wanted)
+
+
+def run_soak(runner, tally, minutes):
+    directory = make(tally, build.variant())
+    if directory:
+        tally.run([('soak', lambda: soak(runner, directory, minutes))], 'soak')
+
+
 def run_all(runner, tally, wanted):
     directory = make(tally, build.variant())
     if directory:
@@ -200,6 +233,8 @@ def run_all(runner, tally, wanted):
         directory = make(tally, build.variant(sanitize='address,undefined'))
         if directory:
             tally.run(sanitized_tests(runner, directory), wanted, CORES)
+        if not wanted or 'sanitized/net'.startswith(wanted[:13]):
+            run_sanitized_net(runner, tally, wanted)
 
 
 def interrupted(number, _frame):
@@ -211,7 +246,9 @@ def interrupted(number, _frame):
 def main():
     parser = argparse.ArgumentParser(prog='./dev test', description='Build and run all tests.')
     parser.add_argument('name', nargs='?', default='', help='only the tests with NAME in their name, as net/ or net/roaming')
-    wanted = parser.parse_args().name
+    parser.add_argument('--minutes', type=float, default=10, help='of the soak, which runs only as: test soak')
+    args = parser.parse_args()
+    wanted = args.name
 
     logs = build.variant().dir / 'test-logs'
     runner, tally = Runner(logs), Tally()
@@ -219,7 +256,10 @@ def main():
     signal.signal(signal.SIGINT, interrupted)
     start = time.monotonic()
     try:
-        run_all(runner, tally, wanted)
+        if wanted == 'soak':
+            run_soak(runner, tally, args.minutes)
+        else:
+            run_all(runner, tally, wanted)
     finally:
         runner.end_all()
     if tally.passed + tally.failed == 0:

@@ -28,6 +28,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DEADLINE = 10  # seconds, for whatever should happen at once on an idle machine
 LOG_LINES = 30
+SANITIZER = re.compile(r'(WARNING|ERROR): \w+Sanitizer|runtime error:')
 
 
 class Failed(Exception):
@@ -332,8 +333,20 @@ class Lab:
             signal.signal(number, signal.SIG_IGN)
         if kind and issubclass(kind, Exception):
             self.show_logs()
-        if not self.kept or kind:
-            self.close()
+        if self.kept and not kind:
+            return
+        self.end_processes()
+        found = self.find_sanitizer()
+        self.close()
+        if found and not kind:
+            raise Failed(found)
+
+    def find_sanitizer(self):
+        """What a sanitizer has said in the log of a process: the program may be built with one."""
+        for process in self.processes:
+            if found := SANITIZER.search(said := process.said()):
+                return f'{process.name}:\n{said[found.start():][:8000]}'
+        return None
 
     @staticmethod
     def interrupted(number, _frame):
@@ -370,7 +383,7 @@ class Lab:
                   f'{"runs" if process.alive() else f"ended with {process.popen.returncode}"}', file=sys.stderr)
             print(''.join(f'   | {line}\n' for line in lines[-LOG_LINES:]), end='', file=sys.stderr)
 
-    def close(self):
+    def end_processes(self):
         running = [process for process in self.processes if process.alive()]
         for process in running:
             process.signal(signal.SIGTERM)
@@ -380,6 +393,8 @@ class Lab:
                 process.popen.wait(max(0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
+
+    def close(self):
         for host in self.hosts:
             for pid in command('ip', 'netns', 'pids', host.netns, check=False).stdout.split():
                 with contextlib.suppress(ProcessLookupError):

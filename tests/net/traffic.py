@@ -10,6 +10,7 @@ Both kinds end with their block:
 """
 import collections
 import contextlib
+import errno
 import socket
 import struct
 import threading
@@ -129,9 +130,15 @@ class Numbers:
         self.sent, self.received = 0, collections.Counter()
 
     def send(self, stopping):
+        """While the host has no route there, as its daemon was killed, nothing is sent."""
         while not stopping.wait(self.pause):
-            self.sender.send(NUMBER.pack(self.sent))
-            self.sent += 1
+            try:
+                self.sender.send(NUMBER.pack(self.sent))
+            except OSError as error:
+                if error.errno != errno.ENETUNREACH:
+                    raise
+            else:
+                self.sent += 1
 
     def receive(self, ended):
         while not ended.is_set():
