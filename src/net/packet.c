@@ -148,22 +148,21 @@ static enum qe_error parse_ipv6(struct qe_packet *packet, const uint8_t *bytes)
 	return QE_OK;
 }
 
-enum qe_error qe_packet_parse(struct qe_packet *ret_packet, struct qe_bytes bytes)
+/* In place: a copy of what was written in small pieces a moment ago stalls, for as long as all the
+ * rest takes. */
+enum qe_error qe_packet_parse(struct qe_packet *packet, struct qe_bytes bytes)
 {
-	struct qe_packet packet = {.len = (uint32_t)bytes.len};
-
+	*packet = (struct qe_packet){.len = (uint32_t)bytes.len};
 	if (bytes.len < 20 || bytes.len > 40 + UINT16_MAX)
 		return QE_ERR_SYNTAX;
-	packet.version = bytes.data[0] >> 4;
-	if (packet.version == 4)
-		QE_TRY(parse_ipv4(&packet, bytes.data));
-	else if (packet.version == 6)
-		QE_TRY(parse_ipv6(&packet, bytes.data));
+	packet->version = bytes.data[0] >> 4;
+	if (packet->version == 4)
+		QE_TRY(parse_ipv4(packet, bytes.data));
+	else if (packet->version == 6)
+		QE_TRY(parse_ipv6(packet, bytes.data));
 	else
 		return QE_ERR_SYNTAX;
-	QE_TRY(parse_transport(&packet, bytes.data));
-	*ret_packet = packet;
-	return QE_OK;
+	return parse_transport(packet, bytes.data);
 }
 
 /* Multiplying by a secret and folding the upper half in: who does not know the seed cannot choose

@@ -34,8 +34,8 @@ struct qe_packet {
  * QE_ERR_SYNTAX when it is none: version, header length, length field that is not len, transport
  * header that does not fit, more than 8 IPv6 extension headers or malformed IPv4 options;
  * and when an IPv6 routing header names further hops or an IPv4 option a source route, as it is
- * then bound elsewhere than its header says (RFC 5095, RFC 7126). */
-enum qe_error qe_packet_parse(struct qe_packet *ret_packet, struct qe_bytes bytes);
+ * then bound elsewhere than its header says (RFC 5095, RFC 7126). *packet is then undefined. */
+enum qe_error qe_packet_parse(struct qe_packet *packet, struct qe_bytes bytes);
 
 /* Bits of the traffic class (RFC 3168). */
 enum qe_ecn : uint8_t { QE_ECN_NOT_ECT, QE_ECN_ECT1, QE_ECN_ECT0, QE_ECN_CE };

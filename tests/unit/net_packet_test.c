@@ -174,6 +174,8 @@ static void extension_headers(void **state)
 		bytes[6] = chain->first;
 		if (parse_exactly(&packet, bytes, 40 + chain->len) != chain->error)
 			fail_msg("%s", chain->what);
+		if (chain->error != QE_OK)
+			continue;
 		assert_int_equal(packet.protocol, chain->protocol);
 		assert_int_equal(packet.transport, chain->transport);
 		assert_int_equal(packet.fragment, chain->fragment);
