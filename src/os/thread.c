@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -60,6 +61,39 @@ enum qe_error qe_thread_new(
 	}
 	*ret_thread = thread;
 	return QE_OK;
+}
+
+static cpu_set_t usable_cpus(void)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		CPU_ZERO(&cpus);
+	return cpus;
+}
+
+enum qe_error qe_thread_pin(unsigned cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	return sched_setaffinity(0, sizeof(cpus), &cpus) < 0 ? qe_error_errno() : QE_OK;
+}
+
+bool qe_thread_may_pin(unsigned cpu)
+{
+	cpu_set_t cpus = usable_cpus();
+
+	return CPU_ISSET(cpu, &cpus);
+}
+
+unsigned qe_thread_cpus(void)
+{
+	cpu_set_t cpus = usable_cpus();
+	int n = CPU_COUNT(&cpus);
+
+	return n > 0 ? (unsigned)n : 1;
 }
 
 struct qe_thread *qe_thread_join(struct qe_thread *thread)

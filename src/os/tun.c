@@ -21,6 +21,7 @@
 
 #include "net/checksum.h"
 #include "net/segment.h"
+#include "os/steering.h"
 #include "os/tun.h"
 
 /* Since Linux 6.2; older headers lack them. */
@@ -69,13 +70,13 @@ static int attach(struct qe_tun *tun, struct ifreq *request)
 	return ioctl(tun->fd, TUNSETIFF, request);
 }
 
-/* IFF_TUN_EXCL: an interface that is there already, even a persistent TUN, is not ours to use. */
-static enum qe_error create(struct qe_tun *tun, const char *name)
+/* flags: IFF_TUN_EXCL for the first queue, as an interface that is there already, even a persistent
+ * TUN, is not ours to use; IFF_MULTI_QUEUE for all of several. */
+static enum qe_error create(struct qe_tun *tun, const char *name, unsigned flags)
 {
-	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+	struct ifreq request = {.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | flags)};
 
 	static_assert(sizeof(struct virtio_net_hdr) == 10, "TUNSETVNETHDRSZ says so by itself");
-	request.ifr_flags |= (short)IFF_TUN_EXCL;
 	if (strlen(name) >= sizeof(request.ifr_name))
 		return QE_ERR_RANGE;
 	strcpy(request.ifr_name, name);
@@ -88,7 +89,7 @@ static enum qe_error create(struct qe_tun *tun, const char *name)
 	return QE_OK;
 }
 
-enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
+static enum qe_error new_queue(struct qe_tun **ret_tun, const char *name, unsigned flags)
 {
 	struct qe_tun *tun = calloc(1, sizeof(*tun));
 	enum qe_error error;
@@ -96,7 +97,7 @@ enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
 	if (!tun)
 		return -ENOMEM;
 	tun->fd = -1;
-	error = create(tun, name);
+	error = create(tun, name, flags);
 	if (error == QE_OK && tun->counters.uso_off) {
 		tun->scratch = malloc(packet_max);
 		error = tun->scratch ? QE_OK : -ENOMEM;
@@ -107,6 +108,33 @@ enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
 	}
 	*ret_tun = tun;
 	return QE_OK;
+}
+
+enum qe_error qe_tun_new_queues(struct qe_tun *ret_tuns[], unsigned n, const char *name)
+{
+	unsigned flags = IFF_TUN_EXCL | (n > 1 ? IFF_MULTI_QUEUE : 0);
+	struct qe_tun *tuns[QE_WORKERS_MAX];
+	enum qe_error error = n > 0 && n <= QE_WORKERS_MAX ? QE_OK : QE_ERR_RANGE;
+	unsigned made = 0;
+
+	while (made < n && error == QE_OK) {
+		error = new_queue(&tuns[made], name, flags);
+		made += error == QE_OK;
+		flags &= ~(unsigned)IFF_TUN_EXCL;
+	}
+	if (error != QE_OK) {
+		while (made > 0)
+			qe_tun_free(tuns[--made]);
+		return error;
+	}
+	tuns[0]->counters.steering_off = n > 1 && qe_steer_packets(tuns[0]->fd) != QE_OK;
+	memcpy(ret_tuns, tuns, n * sizeof(tuns[0]));
+	return QE_OK;
+}
+
+enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
+{
+	return qe_tun_new_queues(ret_tun, 1, name);
 }
 
 struct qe_tun *qe_tun_free(struct qe_tun *tun)
@@ -133,6 +161,20 @@ bool qe_tun_segments_udp(const struct qe_tun *tun)
 const struct qe_tun_counters *qe_tun_get_counters(const struct qe_tun *tun)
 {
 	return &tun->counters;
+}
+
+void qe_tun_counters_add(struct qe_tun_counters *sum, const struct qe_tun_counters *counters)
+{
+	sum->reads += counters->reads;
+	sum->read_errors += counters->read_errors;
+	sum->writes += counters->writes;
+	sum->packets_lost += counters->packets_lost;
+	sum->header_off |= counters->header_off;
+	sum->csum_off |= counters->csum_off;
+	sum->tso_off |= counters->tso_off;
+	sum->uso_off |= counters->uso_off;
+	sum->steering_off |= counters->steering_off;
+	sum->writes_split += counters->writes_split;
 }
 
 /* The two spellings of "which kind of super-packet". */

@@ -2,7 +2,8 @@
 /*
  * The TUN interface, read and written in super-packets of up to 64 KiB. It lives as long as its
  * descriptor: when that is closed, also by a crash, the kernel takes the interface away, and its
- * addresses and routes with it.
+ * addresses and routes with it. It may have several queues, each of which is a struct qe_tun of its
+ * own, for one thread.
  */
 #pragma once
 
@@ -18,11 +19,12 @@ struct qe_tun_counters {
 	uint64_t writes;
 	uint64_t packets_lost; /* the kernel did not take them; of a super-packet, what it holds */
 
-	/* Fallbacks: what the kernel refused; each of the first three brings those below it. */
+	/* Fallbacks: what the kernel refused; header_off brings the next three, and so on. */
 	bool header_off;       /* no virtio-net header, which says all that follows */
 	bool csum_off;         /* no partial checksums */
 	bool tso_off;          /* no TCP super-packets */
 	bool uso_off;          /* no UDP super-packets (before Linux 6.2) */
+	bool steering_off;     /* the kernel chooses among queues by what it has learnt */
 	uint64_t writes_split; /* what was changed to be written without: super-packets packet by
 				* packet, checksums completed */
 };
@@ -32,7 +34,10 @@ struct qe_tun_counters {
  * -EACCES: no usable /dev/net/tun. What else the kernel refuses makes it slower only: see the
  * counters. */
 enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name);
-struct qe_tun *qe_tun_free(struct qe_tun *tun); /* removes the interface; NULL-safe */
+/* The same with n queues, from which packets come as qe_packet_worker says. */
+enum qe_error qe_tun_new_queues(struct qe_tun *ret_tuns[], unsigned n, const char *name);
+struct qe_tun *qe_tun_free(struct qe_tun *tun); /* the last one removes the interface; NULL-safe */
+void qe_tun_counters_add(struct qe_tun_counters *sum, const struct qe_tun_counters *counters);
 
 int qe_tun_fd(const struct qe_tun *tun);
 /* Whether the kernel takes and gives UDP super-packets. Where it does not, qe_tun_write splits

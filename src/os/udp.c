@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "os/sockaddr.h"
+#include "os/steering.h"
 #include "os/udp.h"
 
 constexpr size_t receive_size = 65536;
@@ -70,7 +71,8 @@ static bool set_options(const struct qe_udp *udp)
 	return good;
 }
 
-static enum qe_error open_socket(struct qe_udp *udp, const struct qe_endpoint *listen)
+/* shares: bind to a port that a socket of this process has. */
+static enum qe_error open_socket(struct qe_udp *udp, const struct qe_endpoint *listen, bool shares)
 {
 	struct sockaddr_storage address;
 	socklen_t size = qe_sockaddr_from_endpoint(&address, listen, false);
@@ -87,6 +89,8 @@ static enum qe_error open_socket(struct qe_udp *udp, const struct qe_endpoint *l
 	grow_buffers(udp);
 	udp->counters.segment_off = !set(udp, IPPROTO_UDP, UDP_SEGMENT, 0);
 	udp->counters.gro_off = !set(udp, IPPROTO_UDP, UDP_GRO, 1);
+	if (shares && !set(udp, SOL_SOCKET, SO_REUSEPORT, 1))
+		return qe_error_errno();
 	if (bind(udp->fd, (struct sockaddr *)&address, size) < 0)
 		return qe_error_errno();
 	size = sizeof(address);
@@ -101,7 +105,8 @@ static bool is_lack_of_ipv6(enum qe_error error)
 	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
 }
 
-enum qe_error qe_udp_new(struct qe_udp **ret_udp, const struct qe_endpoint *listen)
+static enum qe_error new_socket(
+	struct qe_udp **ret_udp, const struct qe_endpoint *listen, bool shares)
 {
 	struct qe_udp *udp = malloc(sizeof(*udp));
 	enum qe_error error;
@@ -109,19 +114,56 @@ enum qe_error qe_udp_new(struct qe_udp **ret_udp, const struct qe_endpoint *list
 	if (!udp)
 		return -ENOMEM;
 	*udp = (struct qe_udp){.fd = -1};
-	error = open_socket(udp, listen);
+	error = open_socket(udp, listen, shares);
 	if (is_lack_of_ipv6(error) && qe_addr_is_unspecified(&listen->addr)) {
 		struct qe_endpoint ipv4 = {.addr.family = QE_FAMILY_IPV4, .port = listen->port};
 
 		if (udp->fd >= 0)
 			close(udp->fd);
-		error = open_socket(udp, &ipv4);
+		error = open_socket(udp, &ipv4, shares);
 	}
 	if (error != QE_OK) {
 		qe_udp_free(udp);
 		return error;
 	}
 	*ret_udp = udp;
+	return QE_OK;
+}
+
+enum qe_error qe_udp_new(struct qe_udp **ret_udp, const struct qe_endpoint *listen)
+{
+	return new_socket(ret_udp, listen, false);
+}
+
+/* The first one binds alone, so that it fails where another program has the port; only then may the
+ * others join it. The group is in the order in which they came. */
+static enum qe_error join(struct qe_udp *udps[], unsigned n)
+{
+	for (unsigned i = 1; i < n; i++) {
+		if (i == 1 && !set(udps[0], SOL_SOCKET, SO_REUSEPORT, 1))
+			return qe_error_errno();
+		QE_TRY(new_socket(&udps[i], &udps[0]->local, true));
+	}
+	udps[0]->counters.steering_off = n > 1 && qe_steer_datagrams(udps[0]->fd, n) != QE_OK;
+	return QE_OK;
+}
+
+enum qe_error qe_udp_new_group(
+	struct qe_udp *ret_udps[], unsigned n, const struct qe_endpoint *listen)
+{
+	struct qe_udp *udps[QE_WORKERS_MAX] = {};
+	enum qe_error error = n > 0 && n <= QE_WORKERS_MAX ? QE_OK : QE_ERR_RANGE;
+
+	if (error == QE_OK)
+		error = qe_udp_new(&udps[0], listen);
+	if (error == QE_OK)
+		error = join(udps, n);
+	if (error != QE_OK) {
+		for (unsigned i = 0; i < QE_WORKERS_MAX; i++)
+			qe_udp_free(udps[i]);
+		return error;
+	}
+	memcpy(ret_udps, udps, n * sizeof(udps[0]));
 	return QE_OK;
 }
 
@@ -157,6 +199,22 @@ struct qe_endpoint qe_udp_local(const struct qe_udp *udp)
 const struct qe_udp_counters *qe_udp_get_counters(const struct qe_udp *udp)
 {
 	return &udp->counters;
+}
+
+void qe_udp_counters_add(struct qe_udp_counters *sum, const struct qe_udp_counters *counters)
+{
+	sum->sent += counters->sent;
+	sum->no_buffer += counters->no_buffer;
+	sum->unreachable += counters->unreachable;
+	sum->too_big += counters->too_big;
+	sum->failed += counters->failed;
+	sum->truncated += counters->truncated;
+	sum->receive_errors += counters->receive_errors;
+	sum->segment_off |= counters->segment_off;
+	sum->gro_off |= counters->gro_off;
+	sum->steering_off |= counters->steering_off;
+	sum->trains_split += counters->trains_split;
+	sum->send_waits += counters->send_waits;
 }
 
 /* ---- receiving ---- */

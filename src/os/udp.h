@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * The UDP socket: datagrams in trains of up to 64 KiB (UDP_SEGMENT, UDP_GRO), with the local
- * address and the ECN bits of each, and never fragmented. Not blocking. One thread.
+ * address and the ECN bits of each, and never fragmented. Not blocking. One thread. Several may
+ * share a port, each for a thread of its own.
  */
 #pragma once
 
@@ -24,6 +25,7 @@ struct qe_udp_counters {
 	/* Fallbacks. */
 	bool segment_off;      /* the kernel sends no trains (any more) */
 	bool gro_off;          /* the kernel receives no trains */
+	bool steering_off;     /* of several sockets any may get a datagram */
 	uint64_t trains_split; /* trains that the kernel refused, and that were sent one by one */
 	uint64_t send_waits;   /* sends that waited for room in the socket's buffer */
 };
@@ -31,7 +33,11 @@ struct qe_udp_counters {
 /* "[::]" takes IPv4 too, where the machine has IPv6. -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (a port
  * below 1024 without CAP_NET_BIND_SERVICE). */
 enum qe_error qe_udp_new(struct qe_udp **ret_udp, const struct qe_endpoint *listen);
+/* n of them on one port: a datagram comes to the one that qe_datagram_worker says. */
+enum qe_error qe_udp_new_group(
+	struct qe_udp *ret_udps[], unsigned n, const struct qe_endpoint *listen);
 struct qe_udp *qe_udp_free(struct qe_udp *udp); /* NULL-safe */
+void qe_udp_counters_add(struct qe_udp_counters *sum, const struct qe_udp_counters *counters);
 
 /* 0 to 63: the upper bits of the traffic class of all that is sent. */
 enum qe_error qe_udp_set_dscp(struct qe_udp *udp, uint8_t dscp);
