@@ -63,13 +63,27 @@ static void show_drops(json_t *drops)
 }
 
 /* Only where there is something to tell. */
-static void show_fallbacks(json_t *fallbacks)
+static void show_counts(const char *label, json_t *counts)
 {
 	char names[TEXT_SIZE];
 	struct qe_text text = qe_text_init(names, sizeof names);
 
-	if (add_counts(&text, fallbacks))
-		printf("%-11s%s\n", "Fallbacks", names);
+	if (add_counts(&text, counts))
+		printf("%-11s%s\n", label, names);
+}
+
+/* What the kernel did not take or give, but for datagrams that were too big: most of those are
+ * probes of the path. */
+static void show_losses(json_t *counters)
+{
+	static const char *const names[] = {"udp_no_buffer", "udp_unreachable", "udp_failed",
+		"udp_truncated", "tun_read_errors", "tun_packets_lost", "events_lost"};
+	json_t *losses = json_object();
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		json_object_set(losses, names[i], json_object_get(counters, names[i]));
+	show_counts("Lost", losses);
+	json_decref(losses);
 }
 
 static void show_status(json_t *status)
@@ -91,7 +105,8 @@ static void show_status(json_t *status)
 	show_traffic(status, "Sent", "counters.tx_packets", "counters.tx_bytes");
 	show_traffic(status, "Received", "counters.rx_packets", "counters.rx_bytes");
 	show_drops(qe_get(status, "counters.drops"));
-	show_fallbacks(qe_get(status, "counters.fallbacks"));
+	show_losses(qe_get(status, "counters"));
+	show_counts("Fallbacks", qe_get(status, "counters.fallbacks"));
 	printf("%-11s%s\n", "Version", qe_get_text(status, "version"));
 }
 
