@@ -173,6 +173,7 @@ def main():
         friend.configure(network=pair.own(2), peers=[pair.row(victim, 1, dial=VICTIM)])
         late.configure(network=pair.own(3), peers=[pair.row(victim, 1, dial=VICTIM)])
         pair.start_pair(victim, friend)
+        wait_until('the path MTU is known', lambda: victim.peer(friend)['link']['path_mtu'] >= 1400)
         check_replays(victim, friend, flooder)
         with Stream(friend.host, victim.host, pair.inside(1)) as stream:
             stream.wait_flow()
