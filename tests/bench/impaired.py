@@ -30,7 +30,7 @@ ALL_LOADS = ('cubic', 1), ('cubic', 4), ('bbr', 1), ('bbr', 4)
 ONE_STREAM = ('cubic', 1), ('bbr', 1)
 CASES = {
     '20ms_1pct': Case(ALL_LOADS, 1, delay=10_000, loss=10_000),
-    '20ms_500mbit': Case(ALL_LOADS, 1, delay=10_000, rate=500_000, limit=1_000_000),
+    '20ms_500mbit': Case(ALL_LOADS, 3, delay=10_000, rate=500_000, limit=1_000_000),
     '20ms_reorder': Case(ONE_STREAM, 1, delay=10_000, late=10_000, late_by=1_000),
     '300ms': Case(ONE_STREAM, 5, delay=150_000),
 }
