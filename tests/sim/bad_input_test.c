@@ -146,7 +146,8 @@ static void refuses_what_holds_no_packet(void **)
 	uint8_t packet[1400];
 	size_t len = build(&pair, packet, false, QE_IP_UDP, 30);
 
-	check_refused(&pair, QE_DROP_DATAGRAM_MALFORMED, QE_CONTEXT_IP, (struct qe_bytes){});
+	check_refused(
+		&pair, QE_DROP_DATAGRAM_MALFORMED, QE_CONTEXT_IP, (struct qe_bytes){packet, 0});
 	for (unsigned context = QE_CONTEXT_IP_TAIL + 1; context < 256; context += 11)
 		check_refused(&pair, QE_DROP_DATAGRAM_CONTEXT, (uint8_t)context,
 			(struct qe_bytes){packet, len});
