@@ -127,6 +127,15 @@ static bool is_needed(const struct qe_peer *peer, qe_time now)
 	return peer->config.keep || (peer->wanted_until > now && !peer->config.passive);
 }
 
+/* At once after a link that has served. One that ended as soon as it was up would end again, and
+ * each handshake costs this side more than it costs a peer who hangs up. */
+qe_time peer_redial_at(const struct qe_link *link, qe_time now)
+{
+	bool served = qe_time_since(qe_link_established_at(link), now) >= DIAL_STEADY;
+
+	return served ? now : now + jitter(DIAL_STEADY);
+}
+
 /* From when on a new link is wanted. */
 qe_time peer_dial_at(const struct qe_peer *peer, qe_time now)
 {

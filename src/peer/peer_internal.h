@@ -80,6 +80,8 @@ void peer_report_down(
 size_t peer_count_dials(const struct qe_peer *peer);
 bool peer_may_dial(const struct qe_peer *peer);
 void peer_dial(struct qe_peer *peer, qe_time now);
+/* From when on one is wanted in place of this one, which was the last and has ended. */
+qe_time peer_redial_at(const struct qe_link *link, qe_time now);
 /* From when on another link is wanted, for whatever reason. */
 qe_time peer_dial_at(const struct qe_peer *peer, qe_time now);
 /* From when on another link is wanted because this one does not answer. */

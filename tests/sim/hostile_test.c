@@ -172,6 +172,26 @@ static void links_live_through_damage(void **)
 		bears_damaged_datagrams(seed <= 7 ? 0.01 : 0.2, seed);
 }
 
+/* A member who ends each link as soon as it is up is dialled again, but not in a loop: a handshake
+ * costs this side more than it costs him. */
+static void dials_no_faster_than_a_member_hangs_up(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(36, MESH_DIALS, MESH_WAITS);
+	struct mesh *mesh = pair.mesh;
+	mesh->wire.delay = QE_MILLISECOND;
+	mesh_pair_start(&pair);
+	mesh_flow_start(pair.a, pair.b, MESH_UDP4, 800, 20 * QE_MILLISECOND);
+	for (unsigned ms = 0; ms < 10000; ms++) {
+		mesh_run(mesh, QE_MILLISECOND);
+		if (mesh_linked(pair.b, 0))
+			qe_shard_close(pair.b->shard, mesh->now);
+	}
+	uint64_t handshakes = mesh_counters(pair.a).handshakes;
+	mesh_check(mesh, handshakes >= 3 && handshakes <= 10, "%llu in 10 s",
+		(unsigned long long)handshakes);
+	mesh_free(mesh);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +201,7 @@ int main(void)
 		cmocka_unit_test(drops_malformed_packets),
 		cmocka_unit_test(bears_false_offloads),
 		cmocka_unit_test(links_live_through_damage),
+		cmocka_unit_test(dials_no_faster_than_a_member_hangs_up),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
