@@ -84,6 +84,16 @@ static void pause_tun(struct qe_shard *shard, struct shard_peer *speer)
 		shard->tun_paused_until = shard->now + TUN_PAUSE;
 }
 
+/* How many packets of the pool must stay free. The one that a full window has stopped half-way
+ * comes first: as long as it waits, the TUN does, and nothing is lost; packets for peers that are
+ * not there must not take its place. */
+static size_t reserve_for(const struct shard_peer *speer, bool first)
+{
+	if (!first)
+		return 4 * POOL_RESERVE;
+	return speer->blocked ? POOL_RESERVE : 2 * POOL_RESERVE;
+}
+
 static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
 {
 	bool first = qe_list_empty(&speer->queue);
@@ -92,7 +102,7 @@ static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct sha
 	bool full = !first && (speer->queued_packets >= QUEUE_PACKETS_MAX ||
 				      speer->queued_bytes + packet->len > QUEUE_BYTES_MAX);
 
-	if (full || qe_pool_available(shard->packets) < POOL_RESERVE) {
+	if (full || qe_pool_available(shard->packets) < reserve_for(speer, first)) {
 		drop_packet(shard, packet, QE_DROP_QUEUE_FULL);
 		if (first)
 			set_blocked(shard, speer, false);

@@ -146,6 +146,39 @@ static void survives_an_outage(void **)
 	mesh_free(mesh);
 }
 
+/* Packets for peers that cannot be reached, or do not answer, wait as well. They leave room for
+ * those of a peer whose window is full for a moment. */
+static void does_not_lose_its_queue_to_absent_peers(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(56, MESH_DIALS, MESH_WAITS);
+	struct mesh *mesh = pair.mesh;
+	struct mesh_wire wire = mesh->wire;
+	struct mesh_host *absent[6];
+	wire.rate = RATE;
+	wire.queue = QUEUE;
+	mesh_lay_both(mesh, pair.a, pair.b, &wire);
+	for (unsigned i = 0; i < 6; i++) {
+		absent[i] = mesh_host_add(mesh);
+		mesh_befriend(pair.a, absent[i], MESH_KNOWS);
+	}
+	mesh_pair_start(&pair);
+	mesh_check(mesh, mesh_pair_link(&pair, QE_SECOND));
+	for (unsigned i = 0; i < 6; i++)
+		mesh_flow_start(pair.a, absent[i], MESH_UDP4, 100, 20 * QE_MILLISECOND);
+	mesh_run(mesh, 5 * QE_SECOND);
+	struct mesh_flow *flow = start_greedy(&pair);
+	mesh_run(mesh, QE_SECOND);
+	uint64_t before = flow->received;
+	mesh_run(mesh, 5 * QE_SECOND);
+	double rate = mbit_per_s(flow, before, 5 * QE_SECOND);
+	double lost = (double)(flow->sent - flow->received) / (double)flow->sent * 100;
+	print_message(
+		"beside six peers that are not there: %.1f Mbit/s, %.2f %% lost\n", rate, lost);
+	mesh_check(mesh, rate >= 75);
+	mesh_check(mesh, lost < 5);
+	mesh_free(mesh);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +187,7 @@ int main(void)
 		cmocka_unit_test(is_not_stopped_by_a_dead_path),
 		cmocka_unit_test(is_not_slowed_by_loss),
 		cmocka_unit_test(survives_an_outage),
+		cmocka_unit_test(does_not_lose_its_queue_to_absent_peers),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
