@@ -79,13 +79,25 @@ static int remove_connection_id(ngtcp2_conn *, const ngtcp2_cid *cid, void *user
 	return 0;
 }
 
+/* What carries an IP packet that fits the path must not be too long for the peer: else each such
+ * packet would end the link. */
+static bool takes_datagrams(struct qe_link *link)
+{
+	const ngtcp2_transport_params *params = ngtcp2_conn_get_remote_transport_params(link->conn);
+
+	if (params->max_datagram_frame_size >= link_payload_max(link->context))
+		return true;
+	link->reason = "the peer takes no datagrams of this length";
+	return false;
+}
+
 /* Called once on each side: by a server when the client has finished, by a client when the server
  * has said that it knows. */
 static int establish(struct qe_link *link)
 {
 	struct qe_link_context *context = link->context;
 
-	if (!link->authorised)
+	if (!link->authorised || !takes_datagrams(link))
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	if (link->dialled &&
 		ngtcp2_conn_open_bidi_stream(link->conn, &link->control.id, nullptr) != 0)

@@ -496,6 +496,40 @@ static void a_stateless_reset_ends_it(void **)
 	pair_done();
 }
 
+static void take_short_datagrams(struct end *end)
+{
+	const ngtcp2_transport_params *params = ngtcp2_conn_get_local_transport_params(
+		end->link->conn);
+
+	((ngtcp2_transport_params *)params)->max_datagram_frame_size = 300;
+}
+
+/* There is no use in a link whose other end takes no frames as long as ours, and no sense in
+ * finding that out with a packet. */
+static void a_peer_takes_datagrams_of_all_sizes(void **)
+{
+	for (unsigned liar = 0; liar < 2; liar++) {
+		pair_init(QE_KEY_ED25519, QE_CIPHER_AUTO);
+		dial();
+		if (liar == 0)
+			take_short_datagrams(&pair.client);
+		write_link(&pair.client);
+		accept_first(&pair.server,
+			(struct qe_bytes){pair.client.out[0].bytes, pair.client.out[0].len});
+		if (liar == 1)
+			take_short_datagrams(&pair.server);
+		run(QE_SECOND);
+		struct end *honest = liar == 0 ? &pair.server : &pair.client;
+
+		assert_int_equal(honest->n_established, 0);
+		assert_int_equal(honest->error, QE_ERR_PROTOCOL);
+		assert_string_equal(
+			qe_link_reason(honest->link), "the peer takes no datagrams of this length");
+		assert_int_equal(honest->other->error, QE_ERR_CLOSED);
+		pair_done();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +550,7 @@ int main(void)
 		cmocka_unit_test(a_link_lives_on_while_nothing_is_said),
 		cmocka_unit_test(a_probe_tells_whether_the_path_is_alive),
 		cmocka_unit_test(a_stateless_reset_ends_it),
+		cmocka_unit_test(a_peer_takes_datagrams_of_all_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
