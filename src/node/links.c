@@ -358,12 +358,13 @@ static void accept_first(struct qe_shard *shard, const struct qe_first_packet *f
 static void accept_bounded(struct qe_shard *shard, const struct qe_first_packet *first,
 	const struct qe_path *path, uint8_t ecn, struct qe_bytes packet)
 {
-	if (shard->n_handshaking >= part(shard, HANDSHAKES_MAX) ||
-		(first->validated &&
-			!limiter_take(&shard->handshakes, &path->remote.addr, shard->now)))
-		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
-	else if (first->validated && knocks_contain(&shard->knocks, knock_of(first)))
+	/* First, so that a replay takes nothing from the address that it pretends to come from. */
+	if (first->validated && knocks_contain(&shard->knocks, knock_of(first)))
 		shard_drop(shard, QE_DROP_NO_KNOCK);
+	else if (shard->n_handshaking >= part(shard, HANDSHAKES_MAX) ||
+		 (first->validated &&
+			 !limiter_take(&shard->handshakes, &path->remote.addr, shard->now)))
+		shard_drop(shard, QE_DROP_HANDSHAKE_LIMIT);
 	else
 		accept_first(shard, first, path, ecn, packet);
 }
