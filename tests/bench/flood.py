@@ -82,22 +82,25 @@ def cpu_per_datagram(node, flood):
     return cpu / count if count > RATE else None
 
 
-def sample(subject, seconds, wanted, _programs, _others):
+def measures(tunnel, flood, setting):
+    if setting.wanted('kept'):
+        yield 'kept', '%', kept(tunnel, flood, setting.seconds)
+    if setting.wanted('kept_reverse'):
+        yield 'kept_reverse', '%', kept(tunnel, flood, setting.seconds, '-R')
+    cost = cpu_per_datagram(tunnel.nodes[1], flood) if setting.wanted('cpu_per_datagram') else None
+    if cost:
+        yield 'cpu_per_datagram', 'ns', cost
+
+
+def sample(subject, setting):
+    """One sample of each measure that is wanted."""
     with Lab('bench') as lab:
         hosts, flooding = cable(lab), lab.host('flooder')
         lab.link(flooding, 'eth0', f'{FLOODER}/24', hosts[1], 'eth1', f'{RIGHT}/24')
         hosts[1].route(floods.ANYBODY, FLOODER)
-        tunnel = QuicEtherAes256(hosts, {}, None)
+        tunnel = QuicEtherAes256(hosts, setting)
         tunnel.prepare()
         list(first_ping(tunnel))
-        tunnel.host(2).spawn('iperf3', 'iperf3', '-s', '--forceflush').wait_said('Server listening')
         node = tunnel.nodes[1]
         wait_until('the control socket answers', node.is_ready)
-        flood = Flood(floods.Flooder(flooding, node, RIGHT), TUNNELS[subject])
-        if wanted('kept'):
-            yield 'kept', '%', kept(tunnel, flood, seconds)
-        if wanted('kept_reverse'):
-            yield 'kept_reverse', '%', kept(tunnel, flood, seconds, '-R')
-        cost = cpu_per_datagram(node, flood) if wanted('cpu_per_datagram') else None
-        if cost:
-            yield 'cpu_per_datagram', 'ns', cost
+        yield from measures(tunnel, Flood(floods.Flooder(flooding, node, RIGHT), TUNNELS[subject]), setting)
