@@ -350,6 +350,45 @@ static void sends_so_many_retries(void **)
 	mesh_free(mesh);
 }
 
+static void knock_for(struct mesh *mesh, const struct mesh_host *to, unsigned ms)
+{
+	uint8_t initial[1200];
+	for (unsigned i = 0; i < ms; i++) {
+		struct qe_endpoint from = anybody(mesh);
+		make_knocking(initial, to);
+		mesh_spoof(mesh, &from, to, (struct qe_bytes){initial, sizeof(initial)});
+		mesh_run(mesh, QE_MILLISECOND);
+	}
+}
+
+/* Under load an address gets so many handshakes. What shows that it is the sender's own, the answer
+ * to a Retry, takes none of them away when it is sent again by somebody who has seen it. */
+static void takes_nothing_from_whom_it_replays(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(29, MESH_DIALS, MESH_WAITS);
+	struct mesh *mesh = pair.mesh;
+	static struct captured captured;
+	captured = (struct captured){.of = pair.a};
+	mesh->tap = capture;
+	mesh->tap_ctx = &captured;
+	mesh_start(pair.b);
+	knock_for(mesh, pair.b, 300);
+	mesh_start(pair.a);
+	knock_for(mesh, pair.b, 200);
+	mesh_check(mesh, mesh_linked(pair.b, 0) && captured.n >= 4);
+	struct qe_endpoint victim = mesh_status(pair.b, 0).link.path.remote;
+	mesh_close(pair.a);
+	knock_for(mesh, pair.b, 100);
+	mesh_check(mesh, !mesh_linked(pair.b, 0));
+	for (unsigned i = 0; i < 20; i++)
+		mesh_spoof(mesh, &victim, pair.b,
+			(struct qe_bytes){captured.bytes[2], captured.len[2]});
+	mesh_start(pair.a);
+	knock_for(mesh, pair.b, 100);
+	mesh_check(mesh, mesh_linked(pair.a, 0));
+	mesh_free(mesh);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +400,7 @@ int main(void)
 		cmocka_unit_test(amplifies_little),
 		cmocka_unit_test(validates_addresses_under_load),
 		cmocka_unit_test(sends_so_many_retries),
+		cmocka_unit_test(takes_nothing_from_whom_it_replays),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
