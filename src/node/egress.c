@@ -231,11 +231,11 @@ static enum outcome too_big(struct qe_shard *shard, struct shard_peer *speer, st
 	struct pieces *pieces = &packet->pieces;
 	uint16_t mtu = qe_link_path_mtu(link);
 
-	if (packet->pieces_link == link)
+	if (packet->pieces_link == slink->number)
 		return send_pieces(shard, speer, link, packet);
 	if (pieces_begin(
 		    pieces, packet->current, packet->segmenter.partial, mtu, slink->next_half++)) {
-		packet->pieces_link = link;
+		packet->pieces_link = slink->number;
 		return send_pieces(shard, speer, link, packet);
 	}
 	shard_drop(shard, QE_DROP_TOO_BIG);
@@ -262,7 +262,7 @@ static enum outcome send_current(struct qe_shard *shard, struct shard_peer *spee
 		note_sent(shard, speer, link, packet->current.len);
 	}
 	packet->current = (struct qe_bytes){};
-	packet->pieces_link = nullptr;
+	packet->pieces_link = 0;
 	return SENT;
 }
 
@@ -377,7 +377,7 @@ void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *
 	packet->arrived = shard->now;
 	packet->started = false;
 	packet->current = (struct qe_bytes){};
-	packet->pieces_link = nullptr;
+	packet->pieces_link = 0;
 	if (take_packet(shard, packet))
 		speer = route_packet(shard, packet);
 	if (speer == nullptr) {

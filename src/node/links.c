@@ -46,6 +46,7 @@ static struct shard_link *new_slink(struct qe_shard *shard)
 		free(slink);
 		return nullptr;
 	}
+	slink->number = ++shard->links_made;
 	qe_list_init(&slink->place);
 	qe_list_init(&slink->dirty);
 	qe_list_append(&shard->links, &slink->place);

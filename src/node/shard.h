@@ -27,7 +27,7 @@ struct shard_packet {
 	struct qe_segmenter segmenter;
 	struct qe_bytes current; /* the segment to be sent next; empty: ask the segmenter */
 	struct pieces pieces;    /* of current, where it does not fit */
-	const struct qe_link *pieces_link; /* which they are for; nullptr: none were begun */
+	uint64_t pieces_link;    /* the number of the link they are for; 0: none were begun */
 	bool started;
 	size_t len;
 	qe_time arrived;
@@ -54,6 +54,7 @@ struct shard_peer {
 
 struct shard_link {
 	struct qe_link *link;
+	uint64_t number;         /* of no other link of this shard, ever */
 	struct shard_peer *peer; /* nullptr until the peer has shown who it is */
 	struct qe_timer timer;
 	struct qe_list place; /* in shard->links */
@@ -80,6 +81,7 @@ struct qe_shard {
 	struct qe_map tokens; /* token of a stateless reset to struct qe_link */
 	struct qe_heap link_timers, peer_timers;
 	struct qe_list links, dirty, waiting;
+	uint64_t links_made;
 	size_t n_links, n_handshaking, n_blocked;
 	qe_time tun_paused_until, last_stranger, resets_since, retries_since;
 	unsigned resets, retries;  /* since then */
