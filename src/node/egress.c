@@ -3,11 +3,12 @@
  * From the TUN to a link: route, split, one DATAGRAM frame for each IP packet.
  *
  * A peer whose congestion window is full keeps what is half sent, and the shard stops reading the
- * TUN for a moment, whose short queue then tells the senders. So that one slow peer does not stop
- * the others, reading goes on after TUN_PAUSE at the latest, is stopped again only by another
- * packet for the slow one, and not at all by one whose window has not moved for a while; what comes
- * for it waits in its queue, or is dropped when that is full. A peer without a link has a small
- * queue as well, for as long as a handshake may take.
+ * TUN for a moment, whose short queue then tells the senders. As that queue is one for all peers,
+ * the moment is shorter where several are in use, and the packets that may have gathered meanwhile
+ * are then read without another: nobody waits for a slow peer longer than TUN_PAUSE_SHARED. What
+ * comes for that one waits in a queue of its own, as long as it would take to grow old there. A
+ * peer whose window has not moved for a while stops nothing. One without a link has a small queue
+ * as well, for as long as a handshake may take.
  */
 #include <string.h>
 
@@ -17,10 +18,15 @@
 #include "net/icmp.h"
 #include "node/shard.h"
 
-constexpr size_t QUEUE_BYTES_MAX = 192 * 1024; /* for a peer whose window is full */
+constexpr size_t QUEUE_BYTES_MAX = 192 * 1024; /* for a peer without a link */
 constexpr size_t QUEUE_PACKETS_MAX = 16;
+constexpr size_t BLOCKED_PACKETS_MAX = 24; /* for a peer whose window is full */
+constexpr qe_time BLOCKED_AGE_MAX = 10 * QE_MILLISECOND;
 constexpr size_t POOL_RESERVE = 8; /* packets that no queue may take: the TUN is read into them */
 constexpr qe_time TUN_PAUSE = 10 * QE_MILLISECOND;
+constexpr qe_time TUN_PAUSE_SHARED = QE_MILLISECOND / 2;
+constexpr qe_time SHARED_FOR = 5 * QE_SECOND;
+constexpr unsigned TUN_QUEUE = 64; /* what may wait in the device: QE_TUN_QUEUE_LENGTH */
 constexpr qe_time STUCK_AFTER = 500 * QE_MILLISECOND; /* longer than BBR lies low to measure */
 constexpr qe_time WAIT_MAX = 5 * QE_SECOND;
 
@@ -78,10 +84,66 @@ static struct shard_packet *take_first(struct qe_shard *shard, struct shard_peer
 	return packet;
 }
 
+/* Packets for more than one peer that has a link have come lately: whoever waits behind a slow one
+ * is harmed. */
+static bool is_shared(const struct qe_shard *shard)
+{
+	return shard->recent_peer_since != 0 &&
+	       qe_time_since(shard->recent_peer_since, shard->now) < SHARED_FOR;
+}
+
+static void note_peer(struct qe_shard *shard, const struct shard_peer *speer)
+{
+	if (speer == shard->recent_peer)
+		return;
+	if (shard->recent_peer != nullptr)
+		shard->recent_peer_since = shard->now;
+	shard->recent_peer = speer;
+}
+
 static void pause_tun(struct qe_shard *shard, struct shard_peer *speer)
 {
-	if (speer->blocked && qe_time_since(speer->last_sent, shard->now) < STUCK_AFTER)
-		shard->tun_paused_until = shard->now + TUN_PAUSE;
+	bool shared = is_shared(shard);
+
+	if ((shared && shard->tun_unpausable > 0) || !speer->blocked ||
+		qe_time_since(speer->last_sent, shard->now) >= STUCK_AFTER)
+		return;
+	shard->tun_paused_at = shard->now;
+	shard->tun_paused_until = shard->now + (shared ? shard->tun_pause_left : TUN_PAUSE);
+}
+
+bool egress_is_paused(const struct qe_shard *shard)
+{
+	return shard->n_blocked > 0 && shard->now < shard->tun_paused_until;
+}
+
+void egress_resume(struct qe_shard *shard)
+{
+	qe_time paused = qe_time_since(shard->tun_paused_at, shard->now);
+
+	if (shard->tun_unpausable > 0)
+		shard->tun_unpausable--;
+	if (shard->tun_paused_until == 0)
+		return;
+	shard->tun_paused_until = 0;
+	if (paused < shard->tun_pause_left) {
+		shard->tun_pause_left -= paused;
+		return;
+	}
+	shard->tun_pause_left = TUN_PAUSE_SHARED;
+	shard->tun_unpausable = TUN_QUEUE;
+}
+
+/* One that is blocked keeps what leaves soon, and what else fits the pool; the tail is dropped. */
+static bool is_full(const struct qe_shard *shard, struct shard_peer *speer, size_t len)
+{
+	if (qe_list_empty(&speer->queue))
+		return false;
+	if (speer->blocked && is_shared(shard))
+		return speer->queued_packets >= BLOCKED_PACKETS_MAX ||
+		       qe_time_since(first_packet(speer)->arrived, shard->now) > BLOCKED_AGE_MAX;
+	return speer->queued_packets >= QUEUE_PACKETS_MAX ||
+	       speer->queued_bytes + len > QUEUE_BYTES_MAX;
 }
 
 /* How many packets of the pool must stay free. The one that a full window has stopped half-way
@@ -97,11 +159,9 @@ static size_t reserve_for(const struct shard_peer *speer, bool first)
 static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
 {
 	bool first = qe_list_empty(&speer->queue);
+	bool full = is_full(shard, speer, packet->len);
 
 	pause_tun(shard, speer);
-	bool full = !first && (speer->queued_packets >= QUEUE_PACKETS_MAX ||
-				      speer->queued_bytes + packet->len > QUEUE_BYTES_MAX);
-
 	if (full || qe_pool_available(shard->packets) < reserve_for(speer, first)) {
 		drop_packet(shard, packet, QE_DROP_QUEUE_FULL);
 		if (first)
@@ -297,6 +357,7 @@ static enum outcome send_packet(
 		shard_set_peer_timer(shard, speer, qe_peer_deadline(speer->peer));
 		return WAIT;
 	}
+	note_peer(shard, speer);
 	if (!packet->started && !start(shard, link, packet)) {
 		count_drop(shard, packet, QE_DROP_TUN_MALFORMED);
 		return SENT;

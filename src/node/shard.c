@@ -119,14 +119,9 @@ void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_t
 	assert(error == QE_OK);
 }
 
-static bool tun_is_paused(const struct qe_shard *shard)
-{
-	return shard->n_blocked > 0 && shard->now < shard->tun_paused_until;
-}
-
 uint8_t *qe_shard_tun_buffer(struct qe_shard *shard, size_t *ret_capacity)
 {
-	if (tun_is_paused(shard))
+	if (egress_is_paused(shard))
 		return nullptr;
 	if (shard->reading == nullptr)
 		shard->reading = qe_pool_take(shard->packets);
@@ -141,6 +136,7 @@ void qe_shard_tun_input(
 {
 	assert(shard->reading != nullptr && len <= SHARD_PACKET_SIZE);
 	shard->now = now;
+	egress_resume(shard);
 	egress_packet(shard, len, offload);
 }
 
@@ -262,7 +258,7 @@ qe_time qe_shard_deadline(const struct qe_shard *shard)
 
 	if (!qe_list_empty(&shard->dirty))
 		return shard->now;
-	if (tun_is_paused(shard))
+	if (egress_is_paused(shard))
 		at = qe_time_min(at, shard->tun_paused_until);
 	return at;
 }

@@ -83,7 +83,12 @@ struct qe_shard {
 	struct qe_list links, dirty, waiting;
 	uint64_t links_made;
 	size_t n_links, n_handshaking, n_blocked;
-	qe_time tun_paused_until, last_stranger, resets_since, retries_since;
+	qe_time tun_paused_at, tun_paused_until; /* 0: it is not */
+	qe_time tun_pause_left;
+	const struct shard_peer *recent_peer; /* of the last packet from the TUN */
+	qe_time recent_peer_since;            /* 0: it is the only one ever */
+	unsigned tun_unpausable; /* so many packets are read before it is paused again */
+	qe_time last_stranger, resets_since, retries_since;
 	unsigned resets, retries;  /* since then */
 	struct limiter handshakes; /* by source, once many are under way */
 	qe_time accepts_since;
@@ -142,6 +147,10 @@ void shard_datagram_input(
 
 /* ---- egress.c ---- */
 
+/* Whether the TUN is left alone, so that its queue fills. */
+bool egress_is_paused(const struct qe_shard *shard);
+/* It is read again. */
+void egress_resume(struct qe_shard *shard);
 /* The packet in shard->reading, of len bytes. */
 void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *offload);
 /* Send what waits for this peer, as far as it goes. */

@@ -139,7 +139,7 @@ static void let_run(struct mesh_host *host)
 			host->deadline = qe_time_min(
 				host->deadline, qe_shard_deadline(host->shards[i]));
 		host->runs++;
-		if (!fed && host->deadline > mesh->now)
+		if (!fed && host->deadline > mesh->now && !mesh_tun_is_wanted(host))
 			return;
 	}
 }

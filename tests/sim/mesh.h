@@ -230,6 +230,7 @@ struct mesh_packet {
 /* Queue a packet in the host's TUN device; false if the queue is full. */
 bool mesh_inject(struct mesh_host *host, const struct qe_offload *offload, struct qe_bytes packet);
 uint64_t mesh_packets_in(const struct qe_offload *offload, struct qe_bytes bytes);
+bool mesh_tun_is_wanted(const struct mesh_host *host); /* something waits, and would be read */
 bool mesh_tun_feed(struct mesh_host *host); /* what waits, to the shard; true if it took any */
 void mesh_tun_write(void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len);
 void mesh_tun_drain(struct mesh_host *host); /* forget what waits in the queue */

@@ -116,13 +116,25 @@ uint64_t mesh_packets_in(const struct qe_offload *offload, struct qe_bytes bytes
 	return n ? n : 1;
 }
 
+/* Of the first that waits. */
+static struct qe_shard *tun_shard(const struct mesh_host *host)
+{
+	return host->shards[qe_packet_worker(
+		host->tun_head->bytes, host->tun_head->len, host->workers)];
+}
+
+bool mesh_tun_is_wanted(const struct mesh_host *host)
+{
+	size_t capacity;
+	return host->tun_head && qe_shard_tun_buffer(tun_shard(host), &capacity);
+}
+
 bool mesh_tun_feed(struct mesh_host *host)
 {
 	unsigned n = 0;
 	for (; host->tun_head && n < FEED_MAX; n++) {
 		size_t capacity = 0;
-		struct qe_shard *shard = host->shards[qe_packet_worker(
-			host->tun_head->bytes, host->tun_head->len, host->workers)];
+		struct qe_shard *shard = tun_shard(host);
 		uint8_t *buffer = qe_shard_tun_buffer(shard, &capacity);
 		if (!buffer) {
 			host->tun_refused++;
