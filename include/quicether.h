@@ -328,6 +328,7 @@ struct qe_shard_counters {
 	uint64_t tx_datagrams;   /* UDP, handed to udp_send */
 	uint64_t rx_datagrams;   /* UDP, taken by qe_shard_udp_input */
 	uint64_t link_datagrams; /* of these, handed to a link, new ones included */
+	uint64_t ignored;        /* QUIC packets in these: repeated, or not authentic */
 	uint64_t handshakes, handshake_failures, retries, stateless_resets;
 	uint64_t drops[QE_DROP_COUNT];
 	bool crypto_fallback; /* the fastest provider of packet protection does not work here */

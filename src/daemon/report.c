@@ -190,6 +190,7 @@ static json_t *counters_json(const struct qe_worker_query *query)
 		{"handshake_failures", shard->handshake_failures},
 		{"retries", shard->retries},
 		{"stateless_resets", shard->stateless_resets},
+		{"ignored", shard->ignored},
 		{"udp_sent", query->udp.sent},
 		{"udp_no_buffer", query->udp.no_buffer},
 		{"udp_unreachable", query->udp.unreachable},

@@ -103,6 +103,9 @@ enum qe_error qe_link_input(struct qe_link *link, const struct qe_path *path, en
 	struct qe_bytes packet, qe_time now);
 /* Send what the link has to send of its own: handshake, acknowledgements, control, probes. */
 enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_time now);
+/* QUIC packets that came for the link and were not taken, repeated or not authentic: how many by
+ * the last qe_link_write, and not told before. */
+uint64_t qe_link_take_ignored(struct qe_link *link);
 /* Send one IP packet, in a UDP datagram marked with ecn; a small one at the latest with
  * qe_link_write. QE_ERR_BLOCKED: not now, try again after the next input or at the deadline.
  * QE_ERR_TOO_BIG: more than qe_link_path_mtu. Other errors as qe_link_input. */

@@ -91,6 +91,7 @@ struct qe_link {
 	uint64_t key_updated_at; /* packets sent by then */
 	size_t unpaced;          /* bytes written that the pacer has not been told of */
 	uint64_t packets_seen;   /* received and authenticated, when last looked */
+	uint64_t ignored, told;  /* not taken, when last looked; of these, told to the owner */
 	bool probe;
 	int failure;        /* ngtcp2's error */
 	const char *reason; /* nullptr: nothing went wrong */

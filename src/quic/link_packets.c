@@ -98,6 +98,7 @@ static void note_progress(struct qe_link *link, qe_time now)
 		link->unanswered_since = QE_TIME_NEVER;
 		link_follow_path(link);
 	}
+	link->ignored = info.pkt_discarded;
 	update_keys_early(link, info.pkt_sent, now);
 	link_note_losses(link, &info, now);
 	if (info.bytes_in_flight == 0)
@@ -162,6 +163,14 @@ enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_tim
 	link->probe = false;
 	note_progress(link, now);
 	return QE_OK;
+}
+
+uint64_t qe_link_take_ignored(struct qe_link *link)
+{
+	uint64_t n = link->ignored - link->told;
+
+	link->told = link->ignored;
+	return n;
 }
 
 enum qe_error qe_link_timer(struct qe_link *link, qe_time now)

@@ -494,6 +494,9 @@ static void lets_no_replay_in(void **)
 	mesh->tap = nullptr;
 	mesh_run(mesh, 100 * QE_MILLISECOND);
 	size_t memory = mallinfo2().uordblks;
+	uint64_t ignored = mesh_counters(pair.a).ignored + mesh_counters(pair.b).ignored,
+		 unknown = mesh_counters(pair.a).drops[QE_DROP_UNKNOWN_CONNECTION] +
+			   mesh_counters(pair.b).drops[QE_DROP_UNKNOWN_CONNECTION];
 
 	for (unsigned i = 0; i < REPLAYS; i++) {
 		replay_one(&pair);
@@ -507,6 +510,12 @@ static void lets_no_replay_in(void **)
 	mesh_flow_check_whole(back);
 	mesh_check(mesh, mesh_counters(pair.b).rx_packets == there->received);
 	mesh_check(mesh, mesh_counters(pair.a).rx_packets == back->received);
+	ignored = mesh_counters(pair.a).ignored + mesh_counters(pair.b).ignored - ignored;
+	unknown = mesh_counters(pair.a).drops[QE_DROP_UNKNOWN_CONNECTION] +
+		  mesh_counters(pair.b).drops[QE_DROP_UNKNOWN_CONNECTION] - unknown;
+	mesh_check(mesh, ignored > REPLAYS / 5, "%llu", (unsigned long long)ignored);
+	mesh_check(mesh, ignored + unknown > REPLAYS * 9 / 10, "%llu and %llu",
+		(unsigned long long)ignored, (unsigned long long)unknown);
 	mesh_check(mesh, mallinfo2().uordblks < memory + GROWTH_MAX);
 	mesh_check(mesh, mesh_counters(pair.b).handshakes == 2);
 	check_one_link_as_ever(&pair);
