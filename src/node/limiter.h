@@ -20,7 +20,8 @@ struct limiter {
 	} buckets[LIMITER_PLACES];
 };
 
-/* One of so many limiters that see a source's handshakes: it gives that part of them. */
+/* of: how many limiters there are, each of which sees a part of every source's handshakes. Together
+ * they give what one would. */
 void limiter_init(struct limiter *limiter, uint64_t seed, unsigned of);
 /* Takes a token; false if none is left. */
 bool limiter_take(struct limiter *limiter, const struct qe_addr *source, qe_time now);

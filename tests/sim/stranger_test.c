@@ -317,7 +317,7 @@ static size_t make_knocking(uint8_t *to, const struct mesh_host *host)
 
 /* First packets with knocks under false addresses, 20 in a millisecond: most get no Retry, and a
  * peer that dials meanwhile is among those that do, if not at once. */
-static void sends_so_many_retries(void **)
+static void bounds_retries_and_lets_a_peer_through(void **)
 {
 	struct mesh_pair pair = mesh_pair_new(28, MESH_DIALS, MESH_WAITS);
 	struct mesh *mesh = pair.mesh;
@@ -399,7 +399,7 @@ int main(void)
 		cmocka_unit_test(bears_replayed_first_packets),
 		cmocka_unit_test(amplifies_little),
 		cmocka_unit_test(validates_addresses_under_load),
-		cmocka_unit_test(sends_so_many_retries),
+		cmocka_unit_test(bounds_retries_and_lets_a_peer_through),
 		cmocka_unit_test(takes_nothing_from_whom_it_replays),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);

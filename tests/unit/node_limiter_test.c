@@ -73,12 +73,34 @@ static void sources_spread(void **)
 	assert_in_range(refused, 0, 3);
 }
 
+/* Limiters of a node's shards, all of which see the same source. */
+static void parts_make_one_whole(void **)
+{
+	static struct limiter limiter;
+	struct qe_addr source = addr("192.0.2.1");
+
+	for (unsigned of = 1; of <= QE_WORKERS_MAX; of++) {
+		unsigned burst = 0, n = 0;
+
+		for (unsigned part = 0; part < of; part++) {
+			limiter_init(&limiter, part, of);
+			burst += take_all(&limiter, &source, QE_SECOND);
+			for (unsigned i = 1; i <= 1000; i++)
+				n += limiter_take(
+					&limiter, &source, QE_SECOND + i * 100 * QE_MILLISECOND);
+		}
+		assert_in_range(burst, 8, 8 + of - 1);
+		assert_in_range(n, 1000 - of, 1000 + of); /* 10 a second for 100 s */
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_a_burst_then_a_rate),
 		cmocka_unit_test(an_ipv6_source_is_its_64),
 		cmocka_unit_test(sources_spread),
+		cmocka_unit_test(parts_make_one_whole),
 	};
 
 	return cmocka_run_group_tests_name("node_limiter", tests, nullptr, nullptr);

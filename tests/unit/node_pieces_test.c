@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* Halves of packets, cut here and put together again, in every order that a network may bring. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,7 +70,7 @@ static void check_whole(const struct made *made, struct qe_bytes whole)
 	assert_memory_equal(whole.data, made->bytes, made->len);
 }
 
-static void every_size_in_either_order(void **)
+static void joins_every_size_in_either_order(void **)
 {
 	static struct made made;
 	struct qe_bytes whole;
@@ -88,7 +89,7 @@ static void every_size_in_either_order(void **)
 
 /* Packets under way at a time, whose halves come in any order, twice, or never: a packet is given
  * at most once per pair of halves, and always as it was. */
-static void any_order_and_loss(void **)
+static void joins_whatever_the_order_and_the_loss(void **)
 {
 	static struct made window[2 * HALVES_SLOTS];
 	constexpr size_t n = sizeof(window) / sizeof(window[0]);
@@ -121,7 +122,7 @@ static void any_order_and_loss(void **)
 	assert_true(whole_ones > ROUNDS / 20 && replaced > ROUNDS / 20);
 }
 
-static void the_other_half_comes_too_late(void **)
+static void joins_no_half_that_comes_too_late(void **)
 {
 	static struct made made;
 	struct qe_bytes whole;
@@ -154,7 +155,7 @@ static void one_mark_marks_the_packet(void **)
 	}
 }
 
-static void what_is_no_half(void **)
+static void refuses_what_is_no_half(void **)
 {
 	static const uint8_t bytes[2 * HALVES_PACKET_MAX];
 	static const size_t lens[] = {0, 1, 2, HALVES_PACKET_MAX + 2, 2 * HALVES_PACKET_MAX};
@@ -172,7 +173,7 @@ static void what_is_no_half(void **)
 }
 
 /* Two halves that are too long together are two that do not belong together. */
-static void what_is_too_long(void **)
+static void joins_nothing_too_long(void **)
 {
 	static const uint8_t bytes[1000] = {0, 1};
 	struct qe_bytes half = {bytes, sizeof(bytes)}, whole;
@@ -187,7 +188,7 @@ static void what_is_too_long(void **)
 		HALVES_REPLACED);
 }
 
-static void what_may_not_be_cut(void **)
+static void cuts_only_what_may_be_cut(void **)
 {
 	static uint8_t bytes[9000];
 	static const uint8_t payload[9000];
@@ -213,13 +214,13 @@ static void what_may_not_be_cut(void **)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_size_in_either_order),
-		cmocka_unit_test(any_order_and_loss),
-		cmocka_unit_test(the_other_half_comes_too_late),
+		cmocka_unit_test(joins_every_size_in_either_order),
+		cmocka_unit_test(joins_whatever_the_order_and_the_loss),
+		cmocka_unit_test(joins_no_half_that_comes_too_late),
 		cmocka_unit_test(one_mark_marks_the_packet),
-		cmocka_unit_test(what_is_no_half),
-		cmocka_unit_test(what_is_too_long),
-		cmocka_unit_test(what_may_not_be_cut),
+		cmocka_unit_test(refuses_what_is_no_half),
+		cmocka_unit_test(joins_nothing_too_long),
+		cmocka_unit_test(cuts_only_what_may_be_cut),
 	};
 
 	return cmocka_run_group_tests(tests, random_setup, nullptr);
