@@ -310,8 +310,8 @@ const char *qe_drop_name(enum qe_drop drop);
  *   rx_frames = rx_packets + joined_frames + waiting_frames + drops of DATAGRAM frames
  *   tun_tx_packets = rx_packets + icmp_packets
  *   rx_datagrams = link_datagrams + retries + drops of UDP datagrams
- */
-/* All counts come first. */
+ *
+ * All counts come first, so that qe_shard_counters_add can go through them. */
 struct qe_shard_counters {
 	uint64_t tun_rx_packets;       /* taken by qe_shard_tun_input */
 	uint64_t split_packets;        /* more than that, of TCP for a path narrower than the TUN */

@@ -62,5 +62,6 @@ unsigned qe_packet_worker(const uint8_t *packet, size_t len, unsigned workers)
 		rest += (uint32_t)(packet[ports] << 8 | packet[ports + 1]) +
 			(uint32_t)(packet[ports + 2] << 8 | packet[ports + 3]);
 	}
+	/* Of what the program returns the kernel takes 16 bits. */
 	return (mix(addresses ^ rest * 0x9e3779b1u) & 0xffff) % workers;
 }

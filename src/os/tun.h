@@ -34,7 +34,8 @@ struct qe_tun_counters {
  * -EACCES: no usable /dev/net/tun. What else the kernel refuses makes it slower only: see the
  * counters. */
 enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name);
-/* The same with n queues, from which packets come as qe_packet_worker says. */
+/* The same with n queues, 1 to QE_WORKERS_MAX, from which packets come as qe_packet_worker says;
+ * all or none. */
 enum qe_error qe_tun_new_queues(struct qe_tun *ret_tuns[], unsigned n, const char *name);
 struct qe_tun *qe_tun_free(struct qe_tun *tun); /* the last one removes the interface; NULL-safe */
 void qe_tun_counters_add(struct qe_tun_counters *sum, const struct qe_tun_counters *counters);

@@ -33,7 +33,8 @@ struct qe_udp_counters {
 /* "[::]" takes IPv4 too, where the machine has IPv6. -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (a port
  * below 1024 without CAP_NET_BIND_SERVICE). */
 enum qe_error qe_udp_new(struct qe_udp **ret_udp, const struct qe_endpoint *listen);
-/* n of them on one port: a datagram comes to the one that qe_datagram_worker says. */
+/* n of them, 1 to QE_WORKERS_MAX, on one port; all or none. A datagram comes to the one that
+ * qe_datagram_worker says. */
 enum qe_error qe_udp_new_group(
 	struct qe_udp *ret_udps[], unsigned n, const struct qe_endpoint *listen);
 struct qe_udp *qe_udp_free(struct qe_udp *udp); /* NULL-safe */

@@ -69,7 +69,7 @@ struct qe_link {
 	struct qe_path path;
 	struct qe_path input_seen; /* where the last packet came from, and by which local address */
 	ngtcp2_path_storage input; /* the same, as ngtcp2 has it */
-	ngtcp2_path_storage known; /* the same, as ngtcp2 has it */
+	ngtcp2_path_storage known; /* path, as ngtcp2 has it */
 	ngtcp2_path_storage written; /* of the last packet written */
 
 	enum qe_suite suite;

@@ -7,8 +7,8 @@
                          10.0.2.2
                          liar
 
-The liar sends under the addresses of the friend and of a router that may be on the way. What it says is about the victim's own packets, with all
-that stands in their headers right.
+The liar sends under the addresses of the friend and of a router that may be on the way. What it says is about the victim's own
+packets, with all that stands in their headers right.
 """
 import random
 import socket

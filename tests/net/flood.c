@@ -6,9 +6,9 @@
  *
  * FILE holds the payloads, each behind its length (two bytes, big-endian); they are sent in turn.
  * SOURCE is ADDRESS:PORT, or ADDRESS/LENGTH for another address of that prefix and another port
- * each time. RATE is in datagrams per second; 0: as many as go. With a NODE_ID each
- * payload is a first packet whose connection ID is made a knock at that node, a new one each time.
- * Prints how many were sent, and in how many us. IPv4 only; root only.
+ * each time. RATE is in datagrams per second; 0: as many as go. With a NODE_ID each payload is a
+ * first packet whose connection ID is made a knock at that node, a new one each time. Prints how
+ * many were sent, and in how many us. IPv4 only; root only.
  */
 #include <arpa/inet.h>
 #include <netinet/ip.h>
