@@ -21,7 +21,9 @@
 
 #include "base/list.h"
 #include "crypto/key.h"
+#include "daemon/advice.h"
 #include "daemon/daemon.h"
+#include "daemon/devices.h"
 #include "daemon/endpoints.h"
 #include "daemon/events.h"
 #include "daemon/host.h"
@@ -52,9 +54,8 @@ struct daemon {
 	struct qe_event_log *event_log;
 	struct qe_node *node;
 	struct qe_netlink *netlink;
-	struct qe_udp *udp;
 	struct qe_unix_listener *listener;
-	struct qe_tun *tun;
+	struct qe_devices devices;
 	struct qe_network *network;
 	struct qe_worker *worker;
 	struct qe_resolver *resolver;
@@ -64,21 +65,6 @@ struct daemon {
 };
 
 /* ---- failing ---- */
-
-/* What an error means at a stage, and what to do about it. */
-struct advice {
-	enum qe_error error;
-	const char *text;
-};
-
-static const char *find_advice(const struct advice *rows, enum qe_error error)
-{
-	for (; rows->text; rows++) {
-		if (rows->error == error)
-			return rows->text;
-	}
-	return qe_error_text(error);
-}
 
 static void set_exit_code(struct daemon *daemon, enum qe_error error)
 {
@@ -234,36 +220,21 @@ static void stop_check(struct daemon *daemon)
 
 static enum qe_error start_udp(struct daemon *daemon)
 {
-	static const struct advice advice[] = {
-		{-EADDRINUSE, "another program uses the port: stop it, or choose another with "
-			      "--listen"},
-		{-EADDRNOTAVAIL, "this host does not have the address"},
-		{-EACCES, "the port is reserved: run as root, or choose one above 1023"},
-		{-EAFNOSUPPORT, "this host has no IPv6"},
-		{},
-	};
-	const struct qe_endpoint *listen = &daemon->config->network.listen;
-	enum qe_error error = qe_udp_new(&daemon->udp, listen);
-	char text[QE_ENDPOINT_TEXT_SIZE], where[256];
+	char why_text[400] = "";
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+	enum qe_error error = qe_devices_open_udp(&daemon->devices, daemon->config, &why);
 
-	if (error == QE_OK)
-		error = qe_udp_set_dscp(daemon->udp, (uint8_t)daemon->config->network.dscp);
-	if (error == QE_OK)
-		return QE_OK;
-	qe_endpoint_format(text, listen);
-	qe_config_where(daemon->config, "network.listen", where, sizeof(where));
-	return fail(daemon, error, "%s: cannot listen on UDP %s: %s", where, text,
-		find_advice(advice, error));
+	return error == QE_OK ? QE_OK : fail(daemon, error, "%s", why_text);
 }
 
 static void stop_udp(struct daemon *daemon)
 {
-	daemon->udp = qe_udp_free(daemon->udp);
+	qe_devices_close_udp(&daemon->devices);
 }
 
 static enum qe_error start_listener(struct daemon *daemon)
 {
-	static const struct advice advice[] = {
+	static const struct qe_advice advice[] = {
 		{-EADDRINUSE, "a daemon is running there already: \"quicether stop\" ends it"},
 		{-EBUSY, "another daemon is being started there: wait for it, then stop it with "
 			 "\"quicether stop\""},
@@ -279,8 +250,8 @@ static enum qe_error start_listener(struct daemon *daemon)
 	enum qe_error error = qe_unix_listener_new(&daemon->listener, path, socket_group);
 
 	if (error != QE_OK)
-		return fail(
-			daemon, error, "control socket %s: %s", path, find_advice(advice, error));
+		return fail(daemon, error, "control socket %s: %s", path,
+			qe_find_advice(advice, error));
 	return QE_OK;
 }
 
@@ -291,29 +262,16 @@ static void stop_listener(struct daemon *daemon)
 
 static enum qe_error start_tun(struct daemon *daemon)
 {
-	static const struct advice advice[] = {
-		{-EBUSY, "there is an interface of that name already: choose another with "
-			 "--tun-name"},
-		{-EPERM, "no permission to make one (CAP_NET_ADMIN is missing): run as root"},
-		{-EACCES, "no permission to open /dev/net/tun: run as root"},
-		{-ENOENT, "there is no /dev/net/tun: load the module with \"modprobe tun\", or let "
-			  "the container have the device"},
-		{-ENODEV, "the kernel has no TUN driver: load it with \"modprobe tun\""},
-		{-ENXIO, "the kernel has no TUN driver: load it with \"modprobe tun\""},
-		{},
-	};
-	const char *name = daemon->config->network.tun_name;
-	enum qe_error error = qe_tun_new(&daemon->tun, name);
+	char why_text[400] = "";
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+	enum qe_error error = qe_devices_open_tun(&daemon->devices, daemon->config, &why);
 
-	if (error != QE_OK)
-		return fail(
-			daemon, error, "TUN interface %s: %s", name, find_advice(advice, error));
-	return QE_OK;
+	return error == QE_OK ? QE_OK : fail(daemon, error, "%s", why_text);
 }
 
 static void stop_tun(struct daemon *daemon)
 {
-	daemon->tun = qe_tun_free(daemon->tun);
+	qe_devices_close_tun(&daemon->devices);
 }
 
 static void warn_of_forwarding(struct daemon *daemon)
@@ -389,8 +347,8 @@ static void wake(void *ctx)
 
 static enum qe_error start_worker(struct daemon *daemon)
 {
-	enum qe_error error = qe_worker_new(
-		&daemon->worker, daemon->node, daemon->tun, daemon->udp, wake, daemon);
+	enum qe_error error = qe_worker_new(&daemon->worker, daemon->node, daemon->devices.tun,
+		daemon->devices.udp, wake, daemon);
 
 	if (error != QE_OK)
 		return fail(
@@ -431,8 +389,8 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.node = daemon->node,
 		.loop = daemon->loop,
 		.worker = daemon->worker,
-		.listen = qe_udp_local(daemon->udp),
-		.tun_segments_udp = qe_tun_segments_udp(daemon->tun),
+		.listen = qe_udp_local(daemon->devices.udp),
+		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tun),
 		.started = daemon->started,
 		.stop = stop,
 		.ctx = daemon,
@@ -467,7 +425,7 @@ static void stop_rpc(struct daemon *daemon)
 
 static enum qe_error start_work(struct daemon *daemon)
 {
-	struct qe_endpoint listen = qe_udp_local(daemon->udp);
+	struct qe_endpoint listen = qe_udp_local(daemon->devices.udp);
 	char id[QE_NODE_ID_TEXT_SIZE], at[QE_ENDPOINT_TEXT_SIZE];
 
 	qe_node_id_format(id, qe_node_get_id(daemon->node));
