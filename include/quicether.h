@@ -268,6 +268,9 @@ struct qe_peer_status {
 
 enum qe_error qe_shard_peer_status(
 	const struct qe_shard *shard, size_t peer, struct qe_peer_status *ret_status);
+/* The status of one peer over several shards: starts with that of one, of any. The link is the
+ * first one's that has any. */
+void qe_peer_status_add(struct qe_peer_status *sum, const struct qe_peer_status *status);
 
 /* Why packets, datagrams and messages were not taken. qe_drop_name gives a stable snake_case name
  * for each. */

@@ -236,6 +236,21 @@ static void check_overlay(struct qe_builder *builder, const struct claim *claim)
 		text);
 }
 
+/* ---- workers ---- */
+
+static void check_workers(struct qe_builder *builder)
+{
+	const struct qe_config *config = builder->config;
+	const struct qe_schema_key *key = qe_schema_find("performance", "cpu_affinity");
+	size_t cpus = config->performance.cpu_affinity.n;
+
+	if (cpus == 0 || config->performance.workers == 0 || cpus == config->performance.workers)
+		return;
+	qe_builder_report(builder, key, config->origins[qe_schema_origin(key)],
+		"has %zu CPUs for %u workers; expected as many as there are workers", cpus,
+		config->performance.workers);
+}
+
 /* ---- together ---- */
 
 void qe_builder_check(struct qe_builder *builder)
@@ -245,6 +260,7 @@ void qe_builder_check(struct qe_builder *builder)
 	/* Half-read peers would only add errors that are none. */
 	if (builder->diagnostics->n)
 		return;
+	check_workers(builder);
 	builder->error = check_peers(builder);
 	if (builder->error == QE_OK)
 		builder->error = collect(&claims, builder->config);

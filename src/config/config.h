@@ -24,6 +24,7 @@
 #define QE_PEER_GROUPS_MAX 64
 #define QE_TUN_ADDRS_MAX 64
 #define QE_ADVERTISE_MAX 1024
+#define QE_CPU_MAX 1023
 #define QE_CONFIG_FILE_MAX (1024 * 1024)
 
 enum qe_role { QE_ROLE_NODE, QE_ROLE_GATEWAY };
@@ -61,6 +62,7 @@ struct qe_config_list {
 		struct qe_prefix *prefixes;
 		struct qe_interface_addr *addrs;
 		struct qe_host_port *endpoints;
+		uint16_t *integers;
 		char **names;
 		void *items;
 	};
@@ -68,7 +70,7 @@ struct qe_config_list {
 	size_t n;
 };
 
-#define QE_CONFIG_KEYS 13
+#define QE_CONFIG_KEYS 15
 #define QE_CONFIG_PEER_KEYS 6
 
 struct qe_config_peer {
@@ -107,6 +109,10 @@ struct qe_config {
 		enum qe_cipher cipher;
 		uint16_t rotate_secs;
 	} security;
+	struct {
+		uint16_t workers;                   /* 0: as many as are good here */
+		struct qe_config_list cpu_affinity; /* integers: of each worker, if there are any */
+	} performance;
 	struct {
 		enum qe_log_level log_level;
 	} monitoring;

@@ -8,6 +8,8 @@
 #include "config/builder.h"
 #include "config/toml.h"
 
+#define DIGITS_SIZE 24
+
 static struct qe_origin origin_of(struct qe_toml_place place)
 {
 	return (struct qe_origin){QE_SOURCE_FILE, place.line, place.column};
@@ -99,6 +101,19 @@ static void report_type(struct qe_builder *builder, const struct qe_schema_key *
 		type_name(value->type), expected);
 }
 
+/* The value as a text, in digits if it is an integer; NULL if it is of another type than the key's.
+ */
+static const char *text_of(const struct qe_schema_key *key, const struct qe_toml_value *value,
+	char digits[static DIGITS_SIZE])
+{
+	if (value->type == QE_TOML_STRING)
+		return !key->type->integer || key->zero ? value->string : nullptr;
+	if (value->type != QE_TOML_INTEGER || !key->type->integer)
+		return nullptr;
+	snprintf(digits, DIGITS_SIZE, "%" PRId64, value->integer);
+	return digits;
+}
+
 static void read_list(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_toml_value *value)
 {
@@ -110,8 +125,9 @@ static void read_list(struct qe_builder *builder, struct qe_scope scope,
 	/* One more than fits, so that it is reported once. */
 	for (size_t i = 0; i < value->n && i <= key->list_max; i++) {
 		const struct qe_toml_value *child = &value->children[i];
-		struct qe_item item = {child->string, origin_of(child->place)};
-		if (child->type == QE_TOML_STRING)
+		char digits[DIGITS_SIZE];
+		struct qe_item item = {text_of(key, child, digits), origin_of(child->place)};
+		if (item.text)
 			qe_builder_append(builder, scope, key, &item);
 		else
 			report_type(builder, key, child, true);
@@ -121,23 +137,15 @@ static void read_list(struct qe_builder *builder, struct qe_scope scope,
 static void read_value(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_toml_value *value)
 {
-	enum qe_toml_type type = key->type->integer ? QE_TOML_INTEGER : QE_TOML_STRING;
-	struct qe_item item = {value->string, origin_of(value->place)};
-	char digits[24];
+	char digits[DIGITS_SIZE];
+	struct qe_item item = {text_of(key, value, digits), origin_of(value->place)};
 
-	if (key->list_max) {
+	if (key->list_max)
 		read_list(builder, scope, key, value);
-		return;
-	}
-	if (value->type != type) {
+	else if (item.text)
+		qe_builder_set(builder, scope, key, &item);
+	else
 		report_type(builder, key, value, false);
-		return;
-	}
-	if (type == QE_TOML_INTEGER) {
-		snprintf(digits, sizeof digits, "%" PRId64, value->integer);
-		item.text = digits;
-	}
-	qe_builder_set(builder, scope, key, &item);
 }
 
 static void read_keys(struct qe_builder *builder, struct qe_scope scope, const char *section,

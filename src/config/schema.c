@@ -58,6 +58,14 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 		.max = 600, .fallback = "300", .example = "300", .flag = "rotate-secs",
 		.metavar = "SECONDS",
 		.help = "The age at which a link is replaced by one with fresh keys."},
+	{"performance", "workers", &qe_type_integer, AT(performance.workers), .max = QE_WORKERS_MAX,
+		.zero = "auto", .fallback = "auto", .example = "2",
+		.help = "Threads that carry packets; auto: one for each CPU of cpu_affinity, else "
+			"for "
+			"every two CPUs, at most 4."},
+	{"performance", "cpu_affinity", &qe_type_integer, AT(performance.cpu_affinity),
+		.list_max = QE_WORKERS_MAX, .max = QE_CPU_MAX, .example = "0",
+		.help = "The CPU that each worker stays on, as many as there are workers."},
 	{"monitoring", "log_level", &qe_type_choice, AT(monitoring.log_level), .words = log_levels,
 		.fallback = "info", .example = "info", .flag = "log-level", .metavar = "LEVEL",
 		.help = "How much is logged."},
@@ -152,7 +160,9 @@ void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key 
 	if (key->words)
 		add_words(to, key->words);
 	else if (key->type->integer)
-		qe_text_addf(to, "an integer from %u to %u", key->min, key->max);
+		qe_text_addf(to, "an integer from %u to %u%s%s%s", key->min, key->max,
+			key->zero ? " or \"" : "", key->zero ? key->zero : "",
+			key->zero ? "\"" : "");
 	else
 		qe_text_addf(to, "%s such as \"%s\"", key->type->expected, key->example);
 }
@@ -160,7 +170,9 @@ void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key 
 void qe_schema_add_expected(struct qe_text *to, const struct qe_schema_key *key)
 {
 	if (key->list_max)
-		qe_text_addf(to, "an array such as [\"%s\"]", key->example);
+		qe_text_addf(to,
+			key->type->integer ? "an array such as [%s]" : "an array such as [\"%s\"]",
+			key->example);
 	else
 		qe_schema_add_expected_item(to, key);
 }

@@ -29,6 +29,7 @@ struct qe_schema_key {
 	size_t list_max;          /* 0: one value; otherwise a list of so many at most */
 	const char *const *words; /* of an enum, in the order of its values, then NULL */
 	unsigned min, max;        /* of an integer */
+	const char *zero;         /* a word for its 0; NULL if there is none */
 	bool required;
 	const char *fallback; /* the default as a text; NULL: none, or a computed one */
 	const char *computed; /* what the default is, in words, if it is computed */

@@ -48,7 +48,8 @@ static int put_item(FILE *to, const struct qe_schema_key *key, const void *value
 	struct qe_text to_text = qe_text_init(text, sizeof text);
 
 	key->type->format(&to_text, value, key);
-	return key->type->integer ? fprintf(to, "%s", text) : put_string(to, text);
+	bool quoted = !key->type->integer || (key->zero && strcmp(text, key->zero) == 0);
+	return quoted ? put_string(to, text) : fprintf(to, "%s", text);
 }
 
 /* How many characters it took. */

@@ -183,6 +183,8 @@ static bool parse_integer(
 {
 	char *end;
 
+	if (key->zero && strcmp(text, key->zero) == 0)
+		text = "0";
 	errno = 0;
 	long long value = strtoll(text, &end, 10);
 	if (end == text || *end != '\0' || isspace((unsigned char)text[0]))
@@ -194,13 +196,15 @@ static bool parse_integer(
 	return true;
 }
 
-static void format_integer(
-	struct qe_text *to, const void *value, [[maybe_unused]] const struct qe_schema_key *key)
+static void format_integer(struct qe_text *to, const void *value, const struct qe_schema_key *key)
 {
 	uint16_t integer;
 
 	memcpy(&integer, value, sizeof integer);
-	qe_text_addf(to, "%u", integer);
+	if (integer == 0 && key->zero)
+		qe_text_add(to, key->zero);
+	else
+		qe_text_addf(to, "%u", integer);
 }
 
 const struct qe_schema_type qe_type_integer = {

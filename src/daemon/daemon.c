@@ -6,10 +6,10 @@
  * changed on the host before everything that can be checked has been; and all that is changed hangs
  * on descriptors, so that a crash undoes it too.
  *
- * Two threads matter. The control thread (this file, and all others of this folder but worker.c)
- * runs an event loop: signals, JSON-RPC, netlink, names, timers. The worker (worker.c) owns the
- * shard and moves packets. They share only rings, and the node, which never changes. A third thread
- * waits for name servers (os/resolver.c).
+ * Two kinds of threads matter. The control thread (this file, and all others of this folder but
+ * worker.c) runs an event loop: signals, JSON-RPC, netlink, names, timers. Each worker (worker.c)
+ * owns a shard and moves packets. They share only rings, and the node, which never changes. One
+ * more thread waits for name servers (os/resolver.c).
  *
  * Privileges are needed up to the stage "sandbox"; threads are made after it, and so never have
  * any.
@@ -34,6 +34,7 @@
 #include "os/process.h"
 #include "os/sandbox.h"
 #include "os/signals.h"
+#include "os/thread.h"
 
 constexpr char socket_group[] = "quicether";
 /* How long the last answers may take to leave. */
@@ -57,7 +58,7 @@ struct daemon {
 	struct qe_unix_listener *listener;
 	struct qe_devices devices;
 	struct qe_network *network;
-	struct qe_worker *worker;
+	struct qe_workers *workers;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
 	struct qe_service *service;
@@ -156,6 +157,7 @@ static enum qe_error make_node(
 		.n_local = config->n_local + 1,
 		.peers = peers,
 		.n_peers = config->n_peers,
+		.workers = daemon->devices.n,
 	};
 
 	local[0] = qe_prefix_host(&overlay);
@@ -191,12 +193,29 @@ static void stop_node(struct daemon *daemon)
 
 /* ---- the host's network ---- */
 
+static enum qe_error check_cpus(struct daemon *daemon)
+{
+	const struct qe_config_list *cpus = &daemon->config->performance.cpu_affinity;
+	char where[256];
+
+	for (size_t i = 0; i < cpus->n; i++) {
+		if (qe_thread_may_pin(cpus->integers[i]))
+			continue;
+		qe_config_where(daemon->config, "performance.cpu_affinity", where, sizeof(where));
+		return fail(daemon, QE_ERR_RANGE, "%s: CPU %u is none that this process may use",
+			where, cpus->integers[i]);
+	}
+	return QE_OK;
+}
+
 static enum qe_error start_check(struct daemon *daemon)
 {
 	char why_text[400] = "", where[256];
 	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-	enum qe_error error = qe_netlink_new(&daemon->netlink);
+	enum qe_error error;
 
+	QE_TRY(check_cpus(daemon));
+	error = qe_netlink_new(&daemon->netlink);
 	if (error == QE_OK)
 		error = qe_host_check(daemon->netlink, daemon->config, &why);
 	if (error == QE_OK)
@@ -336,7 +355,7 @@ static enum qe_error start_sandbox(struct daemon *daemon)
 	return QE_OK;
 }
 
-/* ---- worker, names ---- */
+/* ---- workers, names ---- */
 
 static void wake(void *ctx)
 {
@@ -345,21 +364,30 @@ static void wake(void *ctx)
 	qe_loop_wake(daemon->loop);
 }
 
-static enum qe_error start_worker(struct daemon *daemon)
+static enum qe_error start_workers(struct daemon *daemon)
 {
-	enum qe_error error = qe_worker_new(&daemon->worker, daemon->node, daemon->devices.tun,
-		daemon->devices.udp, wake, daemon);
-
+	const struct qe_config_list *cpus = &daemon->config->performance.cpu_affinity;
+	const struct qe_workers_settings settings = {
+		.node = daemon->node,
+		.n_peers = daemon->config->n_peers,
+		.n = daemon->devices.n,
+		.tuns = daemon->devices.tuns,
+		.udps = daemon->devices.udps,
+		.cpus = cpus->n > 0 ? cpus->integers : nullptr,
+		.notify = wake,
+		.ctx = daemon,
+	};
+	enum qe_error error = qe_workers_new(&daemon->workers, &settings);
 	if (error != QE_OK)
 		return fail(
-			daemon, error, "the worker cannot be started: %s", qe_error_text(error));
-	qe_network_set_worker(daemon->network, daemon->worker);
+			daemon, error, "the workers cannot be started: %s", qe_error_text(error));
+	qe_network_set_workers(daemon->network, daemon->workers);
 	return QE_OK;
 }
 
-static void stop_worker(struct daemon *daemon)
+static void stop_workers(struct daemon *daemon)
 {
-	daemon->worker = qe_worker_free(daemon->worker);
+	daemon->workers = qe_workers_free(daemon->workers);
 }
 
 static enum qe_error start_names(struct daemon *daemon)
@@ -368,7 +396,7 @@ static enum qe_error start_names(struct daemon *daemon)
 
 	if (error == QE_OK)
 		error = qe_endpoints_new(&daemon->endpoints, daemon->config, &daemon->log,
-			daemon->loop, daemon->resolver, daemon->worker, qe_clock_now());
+			daemon->loop, daemon->resolver, daemon->workers, qe_clock_now());
 	if (error != QE_OK)
 		return fail(daemon, error, "names cannot be resolved: %s", qe_error_text(error));
 	return QE_OK;
@@ -388,9 +416,9 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.config = daemon->config,
 		.node = daemon->node,
 		.loop = daemon->loop,
-		.worker = daemon->worker,
-		.listen = qe_udp_local(daemon->devices.udp),
-		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tun),
+		.workers = daemon->workers,
+		.listen = qe_udp_local(daemon->devices.udps[0]),
+		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.started = daemon->started,
 		.stop = stop,
 		.ctx = daemon,
@@ -406,15 +434,15 @@ static enum qe_error start_rpc(struct daemon *daemon)
 	return QE_OK;
 }
 
-/* No question is taken any more; the worker is stopped, so that each one under way has its answer;
- * then the answers get a moment to leave. */
+/* No question is taken any more; the workers are stopped, so that each one under way has its
+ * answer; then the answers get a moment to leave. */
 static void stop_rpc(struct daemon *daemon)
 {
 	qe_time end = qe_clock_now() + goodbye;
 
 	if (daemon->server)
 		qe_rpc_server_finish(daemon->server);
-	qe_worker_stop(daemon->worker);
+	qe_workers_stop(daemon->workers);
 	daemon->service = qe_service_free(daemon->service);
 	while (daemon->server && qe_rpc_server_is_busy(daemon->server) && qe_clock_now() < end)
 		qe_loop_turn(daemon->loop, end);
@@ -425,16 +453,18 @@ static void stop_rpc(struct daemon *daemon)
 
 static enum qe_error start_work(struct daemon *daemon)
 {
-	struct qe_endpoint listen = qe_udp_local(daemon->devices.udp);
+	struct qe_endpoint listen = qe_udp_local(daemon->devices.udps[0]);
 	char id[QE_NODE_ID_TEXT_SIZE], at[QE_ENDPOINT_TEXT_SIZE];
 
 	qe_node_id_format(id, qe_node_get_id(daemon->node));
 	qe_endpoint_format(at, &listen);
 	qe_log(&daemon->log, QE_LOG_INFO, "ready", nullptr,
-		"%s (%s) listens on UDP %s; interface %s, MTU %u; %zu %s; %s",
+		"%s (%s) listens on UDP %s; interface %s, MTU %u; %zu %s; %u %s; "
+		"%s",
 		daemon->config->node.name, id, at, daemon->config->network.tun_name,
 		daemon->config->network.mtu, daemon->config->n_peers,
-		daemon->config->n_peers == 1 ? "peer" : "peers",
+		daemon->config->n_peers == 1 ? "peer" : "peers", daemon->devices.n,
+		daemon->devices.n == 1 ? "worker" : "workers",
 		qe_node_crypto_provider(daemon->node));
 	if (daemon->background) {
 		qe_log_detach(&daemon->log);
@@ -474,7 +504,7 @@ static void take_news(struct daemon *daemon)
 	struct qe_worker_event event;
 	struct qe_resolved resolved;
 
-	while (qe_worker_take_event(daemon->worker, &event))
+	while (qe_workers_take_event(daemon->workers, &event))
 		take_event(daemon, &event.event);
 	qe_service_take_queries(daemon->service);
 	while (qe_resolver_take(daemon->resolver, &resolved))
@@ -496,7 +526,7 @@ static const struct stage {
 	{start_addresses, nullptr},
 	{start_network, stop_network},
 	{start_sandbox, nullptr},
-	{start_worker, stop_worker},
+	{start_workers, stop_workers},
 	{start_names, stop_names},
 	{start_rpc, stop_rpc},
 	{start_work, nullptr},
@@ -531,6 +561,7 @@ int qe_daemon_run(const struct qe_config *config, struct qe_key *key, bool backg
 		.key = key,
 		.log = qe_log_init(config->monitoring.log_level),
 		.background = background,
+		.devices = qe_devices_init(config),
 		.signals.fd = -1,
 	};
 	bool is_child = false;

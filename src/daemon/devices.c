@@ -4,13 +4,38 @@
 #include "daemon/advice.h"
 #include "daemon/devices.h"
 #include "net/addr.h"
+#include "os/thread.h"
+
+/* A worker that carries all it can keeps about one more CPU busy, with the kernel's part and the
+ * programs that send and receive: with a worker for each CPU nothing was gained. */
+constexpr unsigned auto_max = 4;
+
+static unsigned count_workers(const struct qe_config *config)
+{
+	unsigned pairs = qe_thread_cpus() / 2;
+
+	if (config->performance.workers > 0)
+		return config->performance.workers;
+	if (config->performance.cpu_affinity.n > 0)
+		return (unsigned)config->performance.cpu_affinity.n;
+	if (pairs > auto_max)
+		return auto_max;
+	return pairs > 0 ? pairs : 1;
+}
+
+struct qe_devices qe_devices_init(const struct qe_config *config)
+{
+	return (struct qe_devices){.n = count_workers(config)};
+}
 
 /* ---- UDP ---- */
 
 static enum qe_error open_udp(struct qe_devices *devices, const struct qe_config *config)
 {
-	QE_TRY(qe_udp_new(&devices->udp, &config->network.listen));
-	return qe_udp_set_dscp(devices->udp, (uint8_t)config->network.dscp);
+	QE_TRY(qe_udp_new_group(devices->udps, devices->n, &config->network.listen));
+	for (unsigned i = 0; i < devices->n; i++)
+		QE_TRY(qe_udp_set_dscp(devices->udps[i], (uint8_t)config->network.dscp));
+	return QE_OK;
 }
 
 enum qe_error qe_devices_open_udp(
@@ -38,7 +63,8 @@ enum qe_error qe_devices_open_udp(
 
 void qe_devices_close_udp(struct qe_devices *devices)
 {
-	devices->udp = qe_udp_free(devices->udp);
+	for (unsigned i = 0; i < devices->n; i++)
+		devices->udps[i] = qe_udp_free(devices->udps[i]);
 }
 
 /* ---- TUN ---- */
@@ -58,7 +84,7 @@ enum qe_error qe_devices_open_tun(
 		{},
 	};
 	const char *name = config->network.tun_name;
-	enum qe_error error = qe_tun_new(&devices->tun, name);
+	enum qe_error error = qe_tun_new_queues(devices->tuns, devices->n, name);
 
 	if (error != QE_OK)
 		qe_text_addf(why, "TUN interface %s: %s", name, qe_find_advice(advice, error));
@@ -67,5 +93,6 @@ enum qe_error qe_devices_open_tun(
 
 void qe_devices_close_tun(struct qe_devices *devices)
 {
-	devices->tun = qe_tun_free(devices->tun);
+	for (unsigned i = 0; i < devices->n; i++)
+		devices->tuns[i] = qe_tun_free(devices->tuns[i]);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* What packets come and go by: the UDP socket and the TUN interface. */
+/* What packets come and go by: the UDP socket and the TUN interface, a socket and a queue for each
+ * worker. */
 #pragma once
 
 #include "base/text.h"
@@ -8,9 +9,13 @@
 #include "os/udp.h"
 
 struct qe_devices {
-	struct qe_udp *udp;
-	struct qe_tun *tun;
+	unsigned n; /* workers */
+	struct qe_udp *udps[QE_WORKERS_MAX];
+	struct qe_tun *tuns[QE_WORKERS_MAX];
 };
+
+/* For as many workers as are configured, or good. */
+struct qe_devices qe_devices_init(const struct qe_config *config);
 
 /* What fails is said in why. */
 enum qe_error qe_devices_open_udp(

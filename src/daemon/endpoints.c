@@ -24,7 +24,7 @@ struct place {
 struct peer {
 	struct qe_endpoints *owner;
 	struct qe_alarm alarm;
-	bool up, changed; /* the worker does not know the latest */
+	bool up, changed; /* the workers do not know the latest */
 	struct place *places;
 	size_t n_places;
 };
@@ -34,7 +34,7 @@ struct qe_endpoints {
 	const struct qe_log *log;
 	struct qe_loop *loop;
 	struct qe_resolver *resolver;
-	struct qe_worker *worker;
+	struct qe_workers *workers;
 	struct peer *peers; /* as in the configuration */
 };
 
@@ -59,12 +59,12 @@ static size_t collect(const struct peer *peer, struct qe_endpoint to[QE_PEER_END
 	return n;
 }
 
-static void tell_worker(struct peer *peer)
+static void tell_workers(struct peer *peer)
 {
 	struct qe_endpoint endpoints[QE_PEER_ENDPOINTS_MAX];
 	size_t n = collect(peer, endpoints);
 
-	if (qe_worker_set_endpoints(peer->owner->worker, index_of(peer), endpoints, n) == QE_OK)
+	if (qe_workers_set_endpoints(peer->owner->workers, index_of(peer), endpoints, n) == QE_OK)
 		peer->changed = false;
 }
 
@@ -98,7 +98,7 @@ static void do_due(struct peer *peer, qe_time now)
 			ask(peer, &peer->places[i], now);
 	}
 	if (peer->changed)
-		tell_worker(peer);
+		tell_workers(peer);
 	set_alarm(peer, now);
 }
 
@@ -206,14 +206,14 @@ static enum qe_error init_peer(
 
 enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints, const struct qe_config *config,
 	const struct qe_log *log, struct qe_loop *loop, struct qe_resolver *resolver,
-	struct qe_worker *worker, qe_time now)
+	struct qe_workers *workers, qe_time now)
 {
 	struct qe_endpoints *endpoints = malloc(sizeof(*endpoints));
 	enum qe_error error = QE_OK;
 
 	if (!endpoints)
 		return -ENOMEM;
-	*endpoints = (struct qe_endpoints){config, log, loop, resolver, worker};
+	*endpoints = (struct qe_endpoints){config, log, loop, resolver, workers};
 	endpoints->peers = calloc(config->n_peers + 1, sizeof(*endpoints->peers));
 	if (!endpoints->peers)
 		error = -ENOMEM;

@@ -6,15 +6,15 @@
 #pragma once
 
 #include "daemon/log.h"
-#include "daemon/worker.h"
+#include "daemon/workers.h"
 #include "os/resolver.h"
 
 struct qe_endpoints;
 
-/* Nothing is owned. Tells the worker of every peer that has endpoints as soon as it can. */
+/* Nothing is owned. Tells the workers of every peer that has endpoints as soon as it can. */
 enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints, const struct qe_config *config,
 	const struct qe_log *log, struct qe_loop *loop, struct qe_resolver *resolver,
-	struct qe_worker *worker, qe_time now);
+	struct qe_workers *workers, qe_time now);
 struct qe_endpoints *qe_endpoints_free(struct qe_endpoints *endpoints); /* NULL-safe */
 
 void qe_endpoints_resolved(

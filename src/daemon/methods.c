@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * Each method that needs to know what goes on in the worker sends it a query and is continued when
- * the query comes back: struct question carries the call over. A ping goes to the worker first, and
- * when its answer has come, a query asks for the link that it came by.
+ * Each method that needs to know what goes on in the workers sends them a query and is continued
+ * when the query comes back: struct question carries the call over. A ping goes to a worker first,
+ * and when its answer has come, a query asks for the link that it came by.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ struct qe_service {
 
 /* ---- queries ---- */
 
-static void ask_worker(
+static void ask_workers(
 	struct qe_service *service, const struct question *question, size_t first, size_t n)
 {
 	struct qe_worker_query *query = calloc(1, sizeof(*query) + n * sizeof(query->peers[0]));
@@ -62,7 +62,7 @@ static void ask_worker(
 		query->ctx = copy;
 		query->first = first;
 		query->n = n;
-		error = qe_worker_query(service->settings.worker, query);
+		error = qe_workers_query(service->settings.workers, query);
 	}
 	if (error == QE_OK)
 		return;
@@ -76,7 +76,7 @@ void qe_service_take_queries(struct qe_service *service)
 {
 	struct qe_worker_query *query;
 
-	while ((query = qe_worker_take_query(service->settings.worker))) {
+	while ((query = qe_workers_take_query(service->settings.workers))) {
 		struct question *question = query->ctx;
 
 		qe_rpc_answer(question->call, question->report(service, query, question->rtt));
@@ -122,7 +122,8 @@ static json_t *report_pong(
 
 static void ask_about_all(struct qe_service *service, struct qe_rpc_call *call, report_fn *report)
 {
-	ask_worker(service, &(struct question){call, report}, 0, service->settings.config->n_peers);
+	ask_workers(
+		service, &(struct question){call, report}, 0, service->settings.config->n_peers);
 }
 
 static void handle_status(void *ctx, struct qe_rpc_call *call, const json_t *)
@@ -223,7 +224,7 @@ static void start_ping(
 	service->n_pings++;
 	error = qe_loop_set_alarm(service->settings.loop, &ping->alarm, end);
 	if (error == QE_OK)
-		error = qe_worker_ping(service->settings.worker, peer, ping->cookie);
+		error = qe_workers_ping(service->settings.workers, peer, ping->cookie);
 	if (error != QE_OK)
 		fail_ping(ping, qe_error_text(error));
 }
@@ -273,7 +274,7 @@ void qe_service_take_pong(struct qe_service *service, const struct qe_event *eve
 		return; /* it had timed out */
 	peer = ping->peer;
 	if (event->type == QE_EVENT_PONG)
-		ask_worker(service, &(struct question){end_ping(ping), report_pong, event->rtt},
+		ask_workers(service, &(struct question){end_ping(ping), report_pong, event->rtt},
 			peer, 1);
 	else
 		fail_ping(ping, event->reason);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "crypto/key.h"
-#include "daemon/worker.h"
+#include "daemon/workers.h"
 #include "rpc/server.h"
 
 struct qe_service;
@@ -13,7 +13,7 @@ struct qe_service_settings {
 	const struct qe_config *config;
 	const struct qe_node *node;
 	struct qe_loop *loop;
-	struct qe_worker *worker;
+	struct qe_workers *workers;
 	struct qe_endpoint listen; /* as bound */
 	bool tun_segments_udp;
 	qe_time started;
@@ -23,12 +23,12 @@ struct qe_service_settings {
 
 enum qe_error qe_service_new(
 	struct qe_service **ret_service, const struct qe_service_settings *settings);
-/* Answers what was not answered yet; after qe_worker_stop, before the server is freed; NULL-safe.
+/* Answers what was not answered yet; after qe_workers_stop, before the server is freed; NULL-safe.
  */
 struct qe_service *qe_service_free(struct qe_service *service);
 const struct qe_rpc_methods *qe_service_methods(const struct qe_service *service);
 
-/* The worker has answered queries. */
+/* The workers have answered queries. */
 void qe_service_take_queries(struct qe_service *service);
 /* QE_EVENT_PONG or QE_EVENT_PING_LOST. */
 void qe_service_take_pong(struct qe_service *service, const struct qe_event *event);

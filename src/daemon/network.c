@@ -15,11 +15,11 @@ struct qe_network {
 	const struct qe_log *log;
 	struct qe_loop *loop;
 	struct qe_netlink *netlink;
-	struct qe_worker *worker;
+	struct qe_workers *workers;
 	struct qe_netlink_monitor *monitor;
 	struct qe_watch watch;
 	struct qe_alarm alarm;
-	uint64_t fingerprint; /* when the worker was last told */
+	uint64_t fingerprint; /* when the workers were last told */
 };
 
 static void settled(struct qe_alarm *alarm, qe_time now)
@@ -30,7 +30,7 @@ static void settled(struct qe_alarm *alarm, qe_time now)
 	if (qe_host_fingerprint(network->netlink, network->config, &fingerprint) != QE_OK ||
 		fingerprint == network->fingerprint)
 		return;
-	if (qe_worker_network_changed(network->worker) != QE_OK) {
+	if (qe_workers_network_changed(network->workers) != QE_OK) {
 		(void)!qe_loop_set_alarm(network->loop, alarm, now + settles);
 		return;
 	}
@@ -87,7 +87,7 @@ struct qe_network *qe_network_free(struct qe_network *network)
 	return nullptr;
 }
 
-void qe_network_set_worker(struct qe_network *network, struct qe_worker *worker)
+void qe_network_set_workers(struct qe_network *network, struct qe_workers *workers)
 {
-	network->worker = worker;
+	network->workers = workers;
 }

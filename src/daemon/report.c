@@ -154,12 +154,14 @@ static json_t *fallbacks_json(const struct qe_worker_query *query)
 	const struct count counts[] = {
 		{"udp_segment_off", query->udp.segment_off},
 		{"udp_gro_off", query->udp.gro_off},
+		{"udp_steering_off", query->udp.steering_off},
 		{"udp_trains_split", query->udp.trains_split},
 		{"udp_send_waits", query->udp.send_waits},
 		{"tun_header_off", query->tun.header_off},
 		{"tun_csum_off", query->tun.csum_off},
 		{"tun_tso_off", query->tun.tso_off},
 		{"tun_uso_off", query->tun.uso_off},
+		{"tun_steering_off", query->tun.steering_off},
 		{"tun_writes_split", query->tun.writes_split},
 		{"crypto_provider", query->shard.crypto_fallback},
 	};
@@ -198,6 +200,8 @@ static json_t *counters_json(const struct qe_worker_query *query)
 		{"udp_failed", query->udp.failed},
 		{"udp_truncated", query->udp.truncated},
 		{"udp_receive_errors", query->udp.receive_errors},
+		{"udp_handed_over", query->strays.handed_over},
+		{"udp_handed_over_lost", query->strays.lost},
 		{"tun_reads", query->tun.reads},
 		{"tun_read_errors", query->tun.read_errors},
 		{"tun_writes", query->tun.writes},
@@ -211,14 +215,38 @@ static json_t *counters_json(const struct qe_worker_query *query)
 	return counters;
 }
 
+/* In the order of their numbers. */
+static json_t *workers_json(const struct qe_worker_query *query)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < query->n_workers; i++) {
+		const struct qe_shard_counters *worker = &query->workers[i];
+		const struct count counts[] = {
+			{"tx_packets", worker->tx_packets},
+			{"tx_bytes", worker->tx_bytes},
+			{"rx_packets", worker->rx_packets},
+			{"rx_bytes", worker->rx_bytes},
+			{"tx_datagrams", worker->tx_datagrams},
+			{"rx_datagrams", worker->rx_datagrams},
+			{"handshakes", worker->handshakes},
+		};
+
+		json_array_append_new(
+			list, counts_json(counts, sizeof(counts) / sizeof(counts[0])));
+	}
+	return list;
+}
+
 json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query)
 {
-	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "version",
+	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "version",
 		QE_VERSION, "node", node_json(facts), "state", "running", "uptime_secs",
 		seconds_json(qe_time_since(facts->started, query->now)), "listen",
 		endpoint_json(&facts->listen), "tun", tun_json(facts), "crypto", crypto_json(facts),
 		"rotate_secs", facts->config->security.rotate_secs, "peers",
-		peer_counts_json(query), "counters", counters_json(query));
+		peer_counts_json(query), "counters", counters_json(query), "workers",
+		workers_json(query));
 }
 
 /* ---- peers ---- */

@@ -12,7 +12,6 @@
 #include "os/thread.h"
 
 constexpr size_t commands_max = 1024;
-constexpr size_t queries_max = 64;
 constexpr size_t events_max = 4096;
 /* What is taken before the shard is run: enough that acknowledgements and coalescing come in
  * batches, and small packets fill a QUIC packet together; little enough that neither direction
@@ -20,21 +19,32 @@ constexpr size_t events_max = 4096;
 constexpr unsigned udp_batch = 16; /* trains */
 constexpr unsigned tun_batch_packets = 64;
 constexpr size_t tun_batch_bytes = 1024 * 1024;
+constexpr size_t strays_max = 64;    /* on their way from one worker to another */
+constexpr size_t stray_size = 10000; /* the largest datagram that a link needs, and more */
 
 struct command {
-	enum { SET_ENDPOINTS, PING, NETWORK_CHANGED, QUERY, STOP } type;
+	enum { SET_ENDPOINTS, PEER_SEEN, PING, NETWORK_CHANGED, STOP } type;
 	size_t peer;
 	uint64_t cookie;
-	struct qe_worker_query *query;
 	size_t n_endpoints;
 	struct qe_endpoint endpoints[QE_PEER_ENDPOINTS_MAX];
 };
 
+/* A datagram that came to the wrong worker. */
+struct stray {
+	struct qe_path path;
+	uint16_t len;
+	uint8_t ecn;
+	uint8_t data[stray_size];
+};
+
 struct qe_worker {
 	/* Both threads, each at its end. */
-	struct qe_ring *commands;         /* control to worker */
-	struct qe_ring *queries, *events; /* worker to control */
-	struct qe_loop *loop;             /* the worker's; the control thread only wakes it */
+	struct qe_ring *commands;               /* control to worker */
+	struct qe_ring *asked;                  /* queries, likewise */
+	struct qe_ring *answered, *events;      /* worker to control */
+	struct qe_ring *strays[QE_WORKERS_MAX]; /* from each other worker to this one */
+	struct qe_loop *loop;                   /* the worker's; the control thread only wakes it */
 
 	/* The control thread's. */
 	struct qe_thread *thread; /* NULL: not running */
@@ -42,17 +52,18 @@ struct qe_worker {
 
 	/* The worker's. */
 	struct qe_shard *shard;
-	struct qe_tun *tun;
-	struct qe_udp *udp;
+	struct qe_worker_settings settings;
+	struct qe_worker *const *all;
 	struct qe_watch tun_watch, udp_watch;
 	/* Both are told only once, when something new comes; what was not drained (read until
 	 * EAGAIN) is remembered here. So a TUN queue that waits for the congestion window wakes
 	 * nobody. */
 	bool tun_ready, udp_ready;
 	bool stopping;
-	void (*notify)(void *ctx);
-	void *ctx;
-	bool has_news; /* notify at the end of the round */
+	bool has_news;      /* notify at the end of the round */
+	unsigned to_wake;   /* other workers, which were handed something; a bit each */
+	struct stray stray; /* on its way to another, or from there */
+	struct qe_worker_strays stray_counters;
 	uint64_t events_lost;
 };
 
@@ -63,7 +74,7 @@ static void send_udp(void *ctx, const struct qe_path *path, uint8_t ecn, const u
 {
 	struct qe_worker *worker = ctx;
 
-	qe_udp_send(worker->udp, path, ecn, data, len, segment_size);
+	qe_udp_send(worker->settings.udp, path, ecn, data, len, segment_size);
 }
 
 static void write_tun(void *ctx, const struct qe_offload *offload, const uint8_t *data, size_t len)
@@ -71,7 +82,7 @@ static void write_tun(void *ctx, const struct qe_offload *offload, const uint8_t
 	struct qe_worker *worker = ctx;
 
 	/* What fails is lost; the device has counted it. */
-	(void)!qe_tun_write(worker->tun, offload, data, len);
+	(void)!qe_tun_write(worker->settings.tun, offload, data, len);
 }
 
 static void push_event(void *ctx, const struct qe_event *event)
@@ -89,32 +100,53 @@ static void push_event(void *ctx, const struct qe_event *event)
 
 /* ---- commands ---- */
 
-static void fill_peer(const struct qe_worker *worker, size_t peer, struct qe_worker_peer *to)
+static void add_peer(const struct qe_worker *worker, size_t peer, struct qe_worker_peer *to)
 {
-	*to = (struct qe_worker_peer){.status.next_dial = QE_TIME_NEVER};
-	if (qe_shard_peer_status(worker->shard, peer, &to->status) != QE_OK || !to->status.has_link)
+	struct qe_peer_status status;
+	bool had_link = to->status.has_link;
+
+	if (qe_shard_peer_status(worker->shard, peer, &status) != QE_OK)
 		return;
-	snprintf(to->key_exchange, sizeof(to->key_exchange), "%s", to->status.link.key_exchange);
+	if (worker->settings.number == 0)
+		to->status = status;
+	else
+		qe_peer_status_add(&to->status, &status);
+	if (had_link || !status.has_link)
+		return;
+	snprintf(to->key_exchange, sizeof(to->key_exchange), "%s", status.link.key_exchange);
 	to->status.link.key_exchange = nullptr;
 }
 
-static void fill_query(struct qe_worker *worker, struct qe_worker_query *query)
+static void add_counters(const struct qe_worker *worker, struct qe_worker_query *query)
 {
-	query->now = qe_clock_now();
-	query->udp = *qe_udp_get_counters(worker->udp);
-	query->tun = *qe_tun_get_counters(worker->tun);
-	query->events_lost = worker->events_lost;
-	qe_shard_get_counters(worker->shard, &query->shard);
-	for (size_t i = 0; i < query->n; i++)
-		fill_peer(worker, query->first + i, &query->peers[i]);
+	struct qe_shard_counters *counters = &query->workers[query->n_workers++];
+
+	qe_shard_get_counters(worker->shard, counters);
+	qe_shard_counters_add(&query->shard, counters);
+	qe_udp_counters_add(&query->udp, qe_udp_get_counters(worker->settings.udp));
+	qe_tun_counters_add(&query->tun, qe_tun_get_counters(worker->settings.tun));
+	query->strays.handed_over += worker->stray_counters.handed_over;
+	query->strays.lost += worker->stray_counters.lost;
+	query->events_lost += worker->events_lost;
 }
 
-/* queries has room for all that may be under way. */
+/* answered has room for all that may be under way. */
 static void answer_query(struct qe_worker *worker, struct qe_worker_query *query)
 {
-	fill_query(worker, query);
-	qe_ring_push(worker->queries, &query);
+	query->now = qe_clock_now();
+	add_counters(worker, query);
+	for (size_t i = 0; i < query->n; i++)
+		add_peer(worker, query->first + i, &query->peers[i]);
+	qe_ring_push(worker->answered, &query);
 	worker->has_news = true;
+}
+
+static void answer_queries(struct qe_worker *worker)
+{
+	struct qe_worker_query *query;
+
+	while (qe_ring_pop(worker->asked, &query))
+		answer_query(worker, query);
 }
 
 static void ping(struct qe_worker *worker, const struct command *command, qe_time now)
@@ -140,18 +172,84 @@ static void obey(struct qe_worker *worker, const struct command *command, qe_tim
 		(void)!qe_shard_set_endpoints(worker->shard, command->peer, command->endpoints,
 			command->n_endpoints, now);
 		break;
+	case PEER_SEEN:
+		(void)!qe_shard_peer_seen(
+			worker->shard, command->peer, &command->endpoints[0], now);
+		break;
 	case PING:
 		ping(worker, command, now);
 		break;
 	case NETWORK_CHANGED:
 		qe_shard_network_changed(worker->shard, now);
 		break;
-	case QUERY:
-		answer_query(worker, command->query);
-		break;
 	case STOP:
 		worker->stopping = true;
 		break;
+	}
+}
+
+/* ---- datagrams, and whose they are ---- */
+
+static void hand_over(struct qe_worker *worker, unsigned to, const struct qe_udp_train *train,
+	const uint8_t *data, size_t len)
+{
+	struct stray *stray = &worker->stray;
+
+	if (len > sizeof(stray->data))
+		return;
+	stray->path = train->path;
+	stray->ecn = train->ecn;
+	stray->len = (uint16_t)len;
+	memcpy(stray->data, data, len);
+	worker->stray_counters.handed_over++;
+	if (!qe_ring_push(worker->all[to]->strays[worker->settings.number], stray))
+		worker->stray_counters.lost++;
+	worker->to_wake |= 1u << to;
+}
+
+/* A train may hold datagrams of several links to one peer, as the kernel looks at addresses only.
+ */
+static void take_train(struct qe_worker *worker, const struct qe_udp_train *train)
+{
+	const unsigned own = worker->settings.number, of = worker->settings.of;
+	const qe_time now = qe_clock_now();
+	size_t from = 0; /* what has not been taken yet, all of it this worker's */
+
+	for (size_t at = 0; of > 1 && at < train->len; at += train->segment_size) {
+		size_t left = train->len - at;
+		size_t len = left < train->segment_size ? left : train->segment_size;
+		unsigned worker_of = qe_datagram_worker(train->data + at, len, of);
+
+		if (worker_of == own)
+			continue;
+		hand_over(worker, worker_of, train, train->data + at, len);
+		if (at > from)
+			qe_shard_udp_input(worker->shard, &train->path, train->ecn,
+				train->data + from, at - from, train->segment_size, now);
+		from = at + len;
+	}
+	if (from < train->len)
+		qe_shard_udp_input(worker->shard, &train->path, train->ecn, train->data + from,
+			train->len - from, train->segment_size, now);
+}
+
+static void take_strays(struct qe_worker *worker)
+{
+	struct stray *stray = &worker->stray;
+
+	for (unsigned i = 0; i < worker->settings.of; i++) {
+		while (worker->strays[i] && qe_ring_pop(worker->strays[i], stray))
+			qe_shard_udp_input(worker->shard, &stray->path, stray->ecn, stray->data,
+				stray->len, stray->len, qe_clock_now());
+	}
+}
+
+static void wake_others(struct qe_worker *worker)
+{
+	for (unsigned i = 0; worker->to_wake; i++) {
+		if (worker->to_wake & 1u << i)
+			qe_loop_wake(worker->all[i]->loop);
+		worker->to_wake &= ~(1u << i);
 	}
 }
 
@@ -162,14 +260,13 @@ static void drain_udp(struct qe_worker *worker)
 	struct qe_udp_train train;
 
 	for (unsigned i = 0; i < udp_batch; i++) {
-		enum qe_error error = qe_udp_receive(worker->udp, &train);
+		enum qe_error error = qe_udp_receive(worker->settings.udp, &train);
 
 		if (error != QE_OK) {
 			worker->udp_ready = error != -EAGAIN;
 			return;
 		}
-		qe_shard_udp_input(worker->shard, &train.path, train.ecn, train.data, train.len,
-			train.segment_size, qe_clock_now());
+		take_train(worker, &train);
 	}
 }
 
@@ -185,7 +282,7 @@ static void drain_tun(struct qe_worker *worker)
 
 		if (!buffer)
 			return;
-		error = qe_tun_read(worker->tun, buffer, capacity, &offload, &len);
+		error = qe_tun_read(worker->settings.tun, buffer, capacity, &offload, &len);
 		/* EBADFD: the interface is gone, and nothing comes any more. */
 		if (error == -EAGAIN || error == -EBADFD) {
 			worker->tun_ready = false;
@@ -211,14 +308,17 @@ static void work_once(struct qe_worker *worker)
 
 	while (qe_ring_pop(worker->commands, &command))
 		obey(worker, &command, qe_clock_now());
+	answer_queries(worker);
+	take_strays(worker);
 	if (worker->udp_ready)
 		drain_udp(worker);
 	if (worker->tun_ready)
 		drain_tun(worker);
 	qe_shard_run(worker->shard, qe_clock_now());
+	wake_others(worker);
 	if (worker->has_news) {
 		worker->has_news = false;
-		worker->notify(worker->ctx);
+		worker->settings.notify(worker->settings.ctx);
 	}
 }
 
@@ -226,6 +326,9 @@ static void run(void *ctx)
 {
 	struct qe_worker *worker = ctx;
 
+	/* That the CPU may be used has been looked at; should it be taken away, any other does. */
+	if (worker->settings.cpu >= 0)
+		(void)!qe_thread_pin((unsigned)worker->settings.cpu);
 	while (!worker->stopping) {
 		bool more = worker->udp_ready || is_tun_wanted(worker);
 
@@ -247,41 +350,61 @@ static void udp_is_ready(struct qe_watch *watch, unsigned)
 
 /* ---- the control thread's side ---- */
 
-static enum qe_error set_up(struct qe_worker *worker, struct qe_node *node)
+static enum qe_error make_rings(struct qe_worker *worker)
 {
-	const struct qe_sink sink = {worker, send_udp, write_tun, push_event};
+	constexpr size_t pointer = sizeof(struct qe_worker_query *);
 
 	QE_TRY(qe_ring_new(&worker->commands, commands_max, sizeof(struct command)));
-	QE_TRY(qe_ring_new(&worker->queries, queries_max, sizeof(struct qe_worker_query *)));
+	QE_TRY(qe_ring_new(&worker->asked, QE_WORKER_QUERIES_MAX, pointer));
+	QE_TRY(qe_ring_new(&worker->answered, QE_WORKER_QUERIES_MAX, pointer));
 	QE_TRY(qe_ring_new(&worker->events, events_max, sizeof(struct qe_worker_event)));
-	QE_TRY(qe_loop_new(&worker->loop));
-	QE_TRY(qe_shard_new(&worker->shard, node, 0, &sink, qe_clock_now()));
-	worker->tun_watch = (struct qe_watch){qe_tun_fd(worker->tun), tun_is_ready};
-	worker->udp_watch = (struct qe_watch){qe_udp_fd(worker->udp), udp_is_ready};
-	QE_TRY(qe_loop_add(worker->loop, &worker->tun_watch, QE_READABLE | QE_EDGE));
-	QE_TRY(qe_loop_add(worker->loop, &worker->udp_watch, QE_READABLE | QE_EDGE));
-	return qe_thread_new(&worker->thread, "qe-worker", run, worker);
+	for (unsigned i = 0; i < worker->settings.of; i++) {
+		if (i != worker->settings.number)
+			QE_TRY(qe_ring_new(&worker->strays[i], strays_max, sizeof(struct stray)));
+	}
+	return QE_OK;
 }
 
-enum qe_error qe_worker_new(struct qe_worker **ret_worker, struct qe_node *node, struct qe_tun *tun,
-	struct qe_udp *udp, void (*notify)(void *ctx), void *ctx)
+static enum qe_error set_up(struct qe_worker *worker)
+{
+	const struct qe_worker_settings *settings = &worker->settings;
+	const struct qe_sink sink = {worker, send_udp, write_tun, push_event};
+
+	QE_TRY(make_rings(worker));
+	QE_TRY(qe_loop_new(&worker->loop));
+	QE_TRY(qe_shard_new(
+		&worker->shard, settings->node, (uint8_t)settings->number, &sink, qe_clock_now()));
+	worker->tun_watch = (struct qe_watch){qe_tun_fd(settings->tun), tun_is_ready};
+	worker->udp_watch = (struct qe_watch){qe_udp_fd(settings->udp), udp_is_ready};
+	QE_TRY(qe_loop_add(worker->loop, &worker->tun_watch, QE_READABLE | QE_EDGE));
+	return qe_loop_add(worker->loop, &worker->udp_watch, QE_READABLE | QE_EDGE);
+}
+
+enum qe_error qe_worker_new(
+	struct qe_worker **ret_worker, const struct qe_worker_settings *settings)
 {
 	struct qe_worker *worker = calloc(1, sizeof(*worker));
 	enum qe_error error;
 
 	if (!worker)
 		return -ENOMEM;
-	worker->tun = tun;
-	worker->udp = udp;
-	worker->notify = notify;
-	worker->ctx = ctx;
-	error = set_up(worker, node);
+	worker->settings = *settings;
+	error = set_up(worker);
 	if (error != QE_OK) {
 		qe_worker_free(worker);
 		return error;
 	}
 	*ret_worker = worker;
 	return QE_OK;
+}
+
+enum qe_error qe_worker_start(struct qe_worker *worker, struct qe_worker *const all[])
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "qe-worker-%u", worker->settings.number);
+	worker->all = all;
+	return qe_thread_new(&worker->thread, name, run, worker);
 }
 
 static enum qe_error push_command(struct qe_worker *worker, const struct command *command)
@@ -292,8 +415,7 @@ static enum qe_error push_command(struct qe_worker *worker, const struct command
 	return QE_OK;
 }
 
-/* Commands that the thread did not come to are obeyed here, so that no query is left without its
- * answer. */
+/* Queries that the thread did not come to are answered here. */
 void qe_worker_stop(struct qe_worker *worker)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
@@ -304,10 +426,7 @@ void qe_worker_stop(struct qe_worker *worker)
 	while (push_command(worker, &command) == QE_ERR_FULL)
 		nanosleep(&pause, nullptr);
 	worker->thread = qe_thread_join(worker->thread);
-	while (qe_ring_pop(worker->commands, &command)) {
-		if (command.type == QUERY)
-			answer_query(worker, command.query);
-	}
+	answer_queries(worker);
 }
 
 struct qe_worker *qe_worker_free(struct qe_worker *worker)
@@ -318,7 +437,10 @@ struct qe_worker *qe_worker_free(struct qe_worker *worker)
 	qe_shard_free(worker->shard);
 	qe_loop_free(worker->loop);
 	qe_ring_free(worker->events);
-	qe_ring_free(worker->queries);
+	qe_ring_free(worker->asked);
+	qe_ring_free(worker->answered);
+	for (unsigned i = 0; i < QE_WORKERS_MAX; i++)
+		qe_ring_free(worker->strays[i]);
 	qe_ring_free(worker->commands);
 	free(worker);
 	return nullptr;
@@ -347,12 +469,24 @@ enum qe_error qe_worker_network_changed(struct qe_worker *worker)
 	return push_command(worker, &(struct command){.type = NETWORK_CHANGED});
 }
 
+enum qe_error qe_worker_peer_seen(
+	struct qe_worker *worker, size_t peer, const struct qe_endpoint *at)
+{
+	return push_command(worker,
+		&(struct command){
+			.type = PEER_SEEN, .peer = peer, .n_endpoints = 1, .endpoints = {*at}});
+}
+
 enum qe_error qe_worker_query(struct qe_worker *worker, struct qe_worker_query *query)
 {
-	if (worker->queries_under_way == queries_max)
+	if (worker->queries_under_way == QE_WORKER_QUERIES_MAX)
 		return QE_ERR_FULL;
-	QE_TRY(push_command(worker, &(struct command){.type = QUERY, .query = query}));
 	worker->queries_under_way++;
+	qe_ring_push(worker->asked, &query);
+	if (worker->thread)
+		qe_loop_wake(worker->loop);
+	else
+		answer_queries(worker);
 	return QE_OK;
 }
 
@@ -360,7 +494,7 @@ struct qe_worker_query *qe_worker_take_query(struct qe_worker *worker)
 {
 	struct qe_worker_query *query;
 
-	if (!qe_ring_pop(worker->queries, &query))
+	if (!qe_ring_pop(worker->answered, &query))
 		return nullptr;
 	worker->queries_under_way--;
 	return query;

@@ -2,7 +2,9 @@
 /*
  * A worker: one thread with one shard, its UDP socket and its TUN queue. The control thread talks
  * to it through bounded rings, and both ring the other's bell; neither ever waits for the other,
- * but for the worker's end.
+ * but for the worker's end. Workers talk to one another only about datagrams that the kernel gave
+ * to the wrong one: where it cannot steer, and where it joined datagrams of several links to one
+ * train.
  */
 #pragma once
 
@@ -12,10 +14,22 @@
 
 struct qe_worker;
 
-/* tun and udp are not owned, and the worker's alone while it lives. notify is called on the
- * worker's thread when there is something to take. */
-enum qe_error qe_worker_new(struct qe_worker **ret_worker, struct qe_node *node, struct qe_tun *tun,
-	struct qe_udp *udp, void (*notify)(void *ctx), void *ctx);
+struct qe_worker_settings {
+	struct qe_node *node;
+	unsigned number, of; /* which one of how many */
+	struct qe_tun *tun;  /* not owned, nor is udp; the worker's alone while it lives */
+	struct qe_udp *udp;
+	int cpu; /* to stay on; -1: any */
+	/* Called on the worker's thread when there is something to take. */
+	void (*notify)(void *ctx);
+	void *ctx;
+};
+
+enum qe_error qe_worker_new(
+	struct qe_worker **ret_worker, const struct qe_worker_settings *settings);
+/* Starts the thread. all: as many as there are, this one too; none may be freed before all have
+ * been stopped. A datagram that belongs to another of them is handed over to it. */
+enum qe_error qe_worker_start(struct qe_worker *worker, struct qe_worker *const all[]);
 /* Closes every link in order, ends the thread and waits for it; NULL-safe. Queries that were not
  * answered are answered here, through qe_worker_take_query, which must be called once more. */
 void qe_worker_stop(struct qe_worker *worker);
@@ -26,26 +40,39 @@ enum qe_error qe_worker_set_endpoints(
 	struct qe_worker *worker, size_t peer, const struct qe_endpoint *endpoints, size_t n);
 enum qe_error qe_worker_ping(struct qe_worker *worker, size_t peer, uint64_t cookie);
 enum qe_error qe_worker_network_changed(struct qe_worker *worker);
+/* Another worker has a link to the peer there. */
+enum qe_error qe_worker_peer_seen(
+	struct qe_worker *worker, size_t peer, const struct qe_endpoint *at);
 
 struct qe_worker_peer {
 	struct qe_peer_status status; /* without name; the texts are static or beside it */
 	char key_exchange[32];
 };
 
-/* A query belongs to the worker between qe_worker_query and qe_worker_take_query. Whoever asks
- * embeds it, or puts something in ctx. */
+struct qe_worker_strays {
+	uint64_t handed_over; /* datagrams that came to the wrong worker */
+	uint64_t lost;        /* of these, as the right one was behind */
+};
+
+/* A query belongs to the worker between qe_worker_query and qe_worker_take_query. It goes from one
+ * to the next, and each adds its own. Whoever asks embeds it, or puts something in ctx. */
 struct qe_worker_query {
 	void *ctx;
 	size_t first, n; /* which peers; n may be 0 */
-	qe_time now;
+	qe_time now;     /* of the last answer */
 	struct qe_shard_counters shard;
 	struct qe_udp_counters udp;
 	struct qe_tun_counters tun;
+	struct qe_worker_strays strays;
 	uint64_t events_lost;
+	unsigned n_workers; /* that have answered */
+	struct qe_shard_counters workers[QE_WORKERS_MAX];
 	struct qe_worker_peer peers[]; /* n of them */
 };
 
-/* QE_ERR_FULL: too many are under way. */
+/* QE_ERR_FULL: QE_WORKER_QUERIES_MAX are under way. A worker that has been stopped answers at once.
+ */
+constexpr size_t QE_WORKER_QUERIES_MAX = 64;
 enum qe_error qe_worker_query(struct qe_worker *worker, struct qe_worker_query *query);
 /* One that was filled in, or NULL. */
 struct qe_worker_query *qe_worker_take_query(struct qe_worker *worker);

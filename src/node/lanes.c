@@ -195,24 +195,23 @@ void shard_run_peer(struct qe_shard *shard, struct shard_peer *speer)
 
 /* ---- status ---- */
 
-static void add_status(struct qe_peer_status *to, const struct qe_peer *lane)
+void qe_peer_status_add(struct qe_peer_status *sum, const struct qe_peer_status *status)
 {
-	struct qe_peer_status status;
-
-	qe_peer_get_status(lane, &status);
-	if (status.state > to->state)
-		to->state = status.state;
-	if (!to->has_link && status.has_link) {
-		to->has_link = true;
-		to->link = status.link;
-	}
-	to->n_links += status.n_links;
-	to->rotations += status.rotations;
-	to->reconnects += status.reconnects;
-	if (!to->has_link)
-		to->next_dial = qe_time_min(to->next_dial, status.next_dial);
-	else
-		to->next_dial = QE_TIME_NEVER;
+	if (status->state > sum->state)
+		sum->state = status->state;
+	if (!sum->has_link && status->has_link)
+		sum->link = status->link;
+	sum->has_link |= status->has_link;
+	sum->n_links += status->n_links;
+	sum->tx_packets += status->tx_packets;
+	sum->tx_bytes += status->tx_bytes;
+	sum->rx_packets += status->rx_packets;
+	sum->rx_bytes += status->rx_bytes;
+	sum->rotations += status->rotations;
+	sum->reconnects += status->reconnects;
+	sum->last_rx = qe_time_max(sum->last_rx, status->last_rx);
+	sum->next_dial = sum->has_link ? QE_TIME_NEVER
+				       : qe_time_min(sum->next_dial, status->next_dial);
 }
 
 enum qe_error qe_shard_peer_status(
@@ -234,7 +233,11 @@ enum qe_error qe_shard_peer_status(
 		.last_rx = speer->last_rx,
 		.next_dial = QE_TIME_NEVER,
 	};
-	SHARD_FOR_EACH_LANE (lane, speer)
-		add_status(ret_status, lane);
+	SHARD_FOR_EACH_LANE (lane, speer) {
+		struct qe_peer_status status;
+
+		qe_peer_get_status(lane, &status);
+		qe_peer_status_add(ret_status, &status);
+	}
 	return QE_OK;
 }

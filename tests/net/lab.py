@@ -438,6 +438,7 @@ class Node:
     def configure(self, peers=(), **sections):
         """Writes the configuration: configure(peers=[other.as_peer(...)], network={'tun_addr': [...]})."""
         node = {'name': self.name, 'key_file': str(self.key)} | sections.pop('node', {})
+        sections = {'performance': {'workers': 1}} | sections  # whatever the machine has
         lines = []
         for section, keys in {'[node]': node, **{f'[{name}]': keys for name, keys in sections.items()}}.items():
             lines += [section, *toml(keys)]

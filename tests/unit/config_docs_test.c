@@ -32,7 +32,8 @@ static void add_type(struct qe_text *to, const struct qe_schema_key *key)
 	if (key->words)
 		qe_schema_add_expected_item(to, key);
 	else if (key->type->integer)
-		qe_text_addf(to, "%u to %u", key->min, key->max);
+		qe_text_addf(to, "%u to %u%s%s%s", key->min, key->max, key->zero ? " or \"" : "",
+			key->zero ? key->zero : "", key->zero ? "\"" : "");
 	else
 		qe_text_add(to, key->type->name);
 	if (key->list_max)

@@ -68,6 +68,15 @@ static const struct {
 	{"[network]\nmtu = 9223372036854775807\n",
 		"c.toml:2:7: network.mtu: \"9223372036854775807\" is out of range; expected an "
 		"integer from 1280 to 9000"},
+	{"[performance]\nworkers = 17\n", "c.toml:2:11: performance.workers: \"17\" is out of "
+					  "range; expected an integer from "
+					  "0 to 16 or \"auto\""},
+	{"[performance]\ncpu_affinity = [\"0\"]\n",
+		"c.toml:2:17: performance.cpu_affinity: is a string; expected an integer from 0 to "
+		"1023"},
+	{"[performance]\nworkers = 3\ncpu_affinity = [0, 1]\n",
+		"c.toml:3:16: performance.cpu_affinity: has 2 CPUs for 3 workers; expected as many "
+		"as there are workers"},
 	{"[security]\nrotate_secs = 0\n",
 		"c.toml:2:15: security.rotate_secs: \"0\" is out of range; expected an integer "
 		"from 1 to 600"},

@@ -66,9 +66,18 @@ static void open_side(struct side *side, const char *tun_name, const struct side
 	assert_int_equal(qe_tun_new(&side->tun, tun_name), QE_OK);
 	assert_int_equal(qe_udp_new(&side->udp, &listen), QE_OK);
 	assert_int_equal(qe_loop_new(&side->loop), QE_OK);
-	assert_int_equal(
-		qe_worker_new(&side->worker, side->node, side->tun, side->udp, wake, side->loop),
+	assert_int_equal(qe_worker_new(&side->worker,
+				 &(struct qe_worker_settings){
+					 .node = side->node,
+					 .of = 1,
+					 .tun = side->tun,
+					 .udp = side->udp,
+					 .cpu = -1,
+					 .notify = wake,
+					 .ctx = side->loop,
+				 }),
 		QE_OK);
+	assert_int_equal(qe_worker_start(side->worker, &side->worker), QE_OK);
 }
 
 static void open_both(struct side sides[static 2])
@@ -213,9 +222,18 @@ static void test_reads_all_that_waits(void **)
 	open_both(sides);
 	qe_worker_free(side->worker);
 	send_after_nothing(side->udp, 100);
-	assert_int_equal(
-		qe_worker_new(&side->worker, side->node, side->tun, side->udp, wake, side->loop),
+	assert_int_equal(qe_worker_new(&side->worker,
+				 &(struct qe_worker_settings){
+					 .node = side->node,
+					 .of = 1,
+					 .tun = side->tun,
+					 .udp = side->udp,
+					 .cpu = -1,
+					 .notify = wake,
+					 .ctx = side->loop,
+				 }),
 		QE_OK);
+	assert_int_equal(qe_worker_start(side->worker, &side->worker), QE_OK);
 	while (read == 0) {
 		struct qe_worker_query *query = new_query(0);
 

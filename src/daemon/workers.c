@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "daemon/workers.h"
+#include "net/addr.h"
+
+struct qe_workers {
+	struct qe_worker *all[QE_WORKERS_MAX];
+	unsigned n;
+	uint16_t *up;             /* of each peer: the workers that have a link to it, a bit each */
+	struct qe_endpoint *seen; /* of each peer: where it moved last */
+	size_t queries_under_way;
+};
+
+static_assert(QE_WORKERS_MAX <= 16, "a bit of up for each");
+
+/* ---- life ---- */
+
+static enum qe_error make_all(
+	struct qe_workers *workers, const struct qe_workers_settings *settings)
+{
+	workers->up = calloc(settings->n_peers + 1, sizeof(*workers->up));
+	workers->seen = calloc(settings->n_peers + 1, sizeof(*workers->seen));
+	if (!workers->up || !workers->seen)
+		return -ENOMEM;
+	for (; workers->n < settings->n; workers->n++) {
+		const unsigned i = workers->n;
+
+		QE_TRY(qe_worker_new(
+			&workers->all[i], &(struct qe_worker_settings){
+						  .node = settings->node,
+						  .number = i,
+						  .of = settings->n,
+						  .tun = settings->tuns[i],
+						  .udp = settings->udps[i],
+						  .cpu = settings->cpus ? settings->cpus[i] : -1,
+						  .notify = settings->notify,
+						  .ctx = settings->ctx,
+					  }));
+	}
+	for (unsigned i = 0; i < workers->n; i++)
+		QE_TRY(qe_worker_start(workers->all[i], workers->all));
+	return QE_OK;
+}
+
+enum qe_error qe_workers_new(
+	struct qe_workers **ret_workers, const struct qe_workers_settings *settings)
+{
+	struct qe_workers *workers = calloc(1, sizeof(*workers));
+	enum qe_error error;
+
+	if (!workers)
+		return -ENOMEM;
+	error = make_all(workers, settings);
+	if (error != QE_OK) {
+		qe_workers_free(workers);
+		return error;
+	}
+	*ret_workers = workers;
+	return QE_OK;
+}
+
+void qe_workers_stop(struct qe_workers *workers)
+{
+	for (unsigned i = 0; workers && i < workers->n; i++)
+		qe_worker_stop(workers->all[i]);
+}
+
+struct qe_workers *qe_workers_free(struct qe_workers *workers)
+{
+	if (!workers)
+		return nullptr;
+	qe_workers_stop(workers);
+	for (unsigned i = 0; i < workers->n; i++)
+		qe_worker_free(workers->all[i]);
+	free(workers->up);
+	free(workers->seen);
+	free(workers);
+	return nullptr;
+}
+
+/* ---- commands ---- */
+
+/* If one of them is behind, the others are told again later: no harm. */
+enum qe_error qe_workers_set_endpoints(
+	struct qe_workers *workers, size_t peer, const struct qe_endpoint *endpoints, size_t n)
+{
+	for (unsigned i = 0; i < workers->n; i++)
+		QE_TRY(qe_worker_set_endpoints(workers->all[i], peer, endpoints, n));
+	return QE_OK;
+}
+
+enum qe_error qe_workers_network_changed(struct qe_workers *workers)
+{
+	for (unsigned i = 0; i < workers->n; i++)
+		QE_TRY(qe_worker_network_changed(workers->all[i]));
+	return QE_OK;
+}
+
+/* By a worker that has a link, if one has; the first one dials. */
+enum qe_error qe_workers_ping(struct qe_workers *workers, size_t peer, uint64_t cookie)
+{
+	unsigned i = 0;
+
+	while (i < workers->n && !(workers->up[peer] & 1u << i))
+		i++;
+	return qe_worker_ping(workers->all[i < workers->n ? i : 0], peer, cookie);
+}
+
+/* ---- queries ---- */
+
+/* One worker has room for all that are under way at any. */
+enum qe_error qe_workers_query(struct qe_workers *workers, struct qe_worker_query *query)
+{
+	if (workers->queries_under_way == QE_WORKER_QUERIES_MAX)
+		return QE_ERR_FULL;
+	QE_TRY(qe_worker_query(workers->all[0], query));
+	workers->queries_under_way++;
+	return QE_OK;
+}
+
+struct qe_worker_query *qe_workers_take_query(struct qe_workers *workers)
+{
+	struct qe_worker_query *query;
+
+	for (unsigned i = 0; i < workers->n; i++) {
+		while ((query = qe_worker_take_query(workers->all[i]))) {
+			if (i + 1 < workers->n &&
+				qe_worker_query(workers->all[i + 1], query) == QE_OK)
+				continue;
+			workers->queries_under_way--;
+			return query;
+		}
+	}
+	return nullptr;
+}
+
+/* ---- events ---- */
+
+/* The others dial it there, too, should they need it: also behind NAT that is where it can be
+ * reached, as all workers have one port. One that is behind does without. */
+static void tell_others(struct qe_workers *workers, unsigned except, const struct qe_event *event)
+{
+	for (unsigned i = 0; i < workers->n; i++) {
+		if (i != except)
+			(void)!qe_worker_peer_seen(
+				workers->all[i], event->peer, &event->path.remote);
+	}
+}
+
+/* A peer moves with all of its links. */
+static bool is_elsewhere(struct qe_workers *workers, const struct qe_event *event)
+{
+	struct qe_endpoint *seen = &workers->seen[event->peer];
+	bool differs = !qe_endpoint_equal(seen, &event->path.remote);
+
+	*seen = event->path.remote;
+	return differs;
+}
+
+/* False for what concerns one worker and not the peer as a whole. */
+static bool note(struct qe_workers *workers, unsigned i, const struct qe_event *event)
+{
+	uint16_t bit = (uint16_t)(1u << i), *up = &workers->up[event->peer];
+	bool was_up = *up != 0;
+
+	switch (event->type) {
+	case QE_EVENT_PEER_UP:
+		*up |= bit;
+		return !was_up;
+	case QE_EVENT_PEER_DOWN:
+		*up &= (uint16_t)~bit;
+		return *up == 0;
+	case QE_EVENT_LINK_UP:
+		tell_others(workers, i, event);
+		return true;
+	case QE_EVENT_PEER_MOVED:
+		tell_others(workers, i, event);
+		return is_elsewhere(workers, event);
+	case QE_EVENT_LINK_DOWN:
+	case QE_EVENT_DIAL_FAILED:
+	case QE_EVENT_PONG:
+	case QE_EVENT_PING_LOST:
+	case QE_EVENT_STRANGER:
+		return true;
+	}
+	return true;
+}
+
+bool qe_workers_take_event(struct qe_workers *workers, struct qe_worker_event *ret_event)
+{
+	for (unsigned i = 0; i < workers->n; i++) {
+		while (qe_worker_take_event(workers->all[i], ret_event)) {
+			if (ret_event->event.peer == SIZE_MAX ||
+				note(workers, i, &ret_event->event))
+				return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * All workers, as one to the rest of the control thread: what concerns all is told to all, answers
+ * are sums, and a peer is up while any worker has a link to it. Control thread.
+ */
+#pragma once
+
+#include "daemon/worker.h"
+
+struct qe_workers;
+
+struct qe_workers_settings {
+	struct qe_node *node;
+	size_t n_peers;
+	unsigned n;
+	struct qe_tun *const *tuns; /* n of each; not owned */
+	struct qe_udp *const *udps;
+	const uint16_t *cpus; /* n, or NULL */
+	void (*notify)(void *ctx);
+	void *ctx;
+};
+
+enum qe_error qe_workers_new(
+	struct qe_workers **ret_workers, const struct qe_workers_settings *settings);
+void qe_workers_stop(struct qe_workers *workers);               /* NULL-safe */
+struct qe_workers *qe_workers_free(struct qe_workers *workers); /* stops; NULL-safe */
+
+/* As the functions of one worker. */
+enum qe_error qe_workers_set_endpoints(
+	struct qe_workers *workers, size_t peer, const struct qe_endpoint *endpoints, size_t n);
+enum qe_error qe_workers_ping(struct qe_workers *workers, size_t peer, uint64_t cookie);
+enum qe_error qe_workers_network_changed(struct qe_workers *workers);
+enum qe_error qe_workers_query(struct qe_workers *workers, struct qe_worker_query *query);
+struct qe_worker_query *qe_workers_take_query(struct qe_workers *workers);
+bool qe_workers_take_event(struct qe_workers *workers, struct qe_worker_event *ret_event);
