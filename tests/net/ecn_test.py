@@ -7,9 +7,9 @@
     100.64.0.1, fd00:64::1                          100.64.0.2, fd00:64::2
 """
 import socket
-import threading
 
 from lab import Lab, Node, wait_until
+from traffic import carry
 
 UNDERLAYS = {'IPv4': '10.0.2.2:7844', 'IPv6': '[2001:db8:2::2]:7844'}
 INSIDE = {4: '100.64.0.2', 6: 'fd00:64::2'}
@@ -129,17 +129,7 @@ def ce_packets(host):
 def check_tcp(laptop, gateway):
     """A transfer between hosts that know ECN is slowed down by marks, and loses nothing."""
     before = ce_packets(gateway)
-    with gateway.accept_on(INSIDE[4], 5003) as listener:
-        sender = laptop.connect_to(INSIDE[4], 5003)
-        thread = threading.Thread(target=lambda: (sender.sendall(bytes(BULK)), sender.close()), daemon=True)
-        thread.start()
-        receiver = listener.accept()[0]
-    left = BULK
-    with receiver:
-        while piece := receiver.recv(1 << 16):
-            left -= len(piece)
-    thread.join()
-    assert left == 0, left
+    carry(laptop, gateway, INSIDE[4], BULK)
     marked = ce_packets(gateway) - before
     assert marked > 0
     print(f'TCP with ECN through a router that marks one in twenty: {marked} packets arrived with CE', flush=True)

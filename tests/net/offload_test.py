@@ -5,14 +5,13 @@
     left =============================== right
     a kernel that refuses (refuse.c)     one that does not, but for the last rounds
 """
-import hashlib
 import os
 import socket
 import struct
-import threading
 
-from lab import DEADLINE, Failed, Lab, Node, find_quicether
+from lab import Failed, Lab, Node, find_quicether
 from pair import cable, inside, outside, own, row, start_pair
+from traffic import carry
 
 REFUSE = find_quicether().resolve().parents[2] / 'tests/net/refuse.so'
 SOL_UDP, UDP_SEGMENT = 17, 103  # Python does not name them
@@ -53,29 +52,9 @@ class Refused(Node):
                 *super().words(*words)]
 
 
-def send_all(sender, data):
-    with sender:
-        sender.sendall(data)
-
-
-def check_tcp(sender, receiver, address, options=b''):
-    """One stream; options: the IPv6 destination options of all its segments."""
-    data = os.urandom(BULK)
-    with receiver.accept_on(address, 5001) as listener:
-        talker = sender.connect_to(address, 5001)
-        connection = listener.accept()[0]
-    if options:
-        talker.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, options)
-    thread = threading.Thread(target=send_all, args=(talker, data), daemon=True)
-    connection.settimeout(DEADLINE)
-    thread.start()
-    digest = hashlib.sha256()
-    with connection:
-        while piece := connection.recv(1 << 16):
-            digest.update(piece)
-    thread.join()
-    if digest.digest() != hashlib.sha256(data).digest():
-        raise Failed(f'TCP to {address}: what came is not what was sent')
+def add_options(sender):
+    """To all IPv6 packets of this socket."""
+    sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, DESTINATION_OPTIONS)
 
 
 def receive(receiver, mark, n):
@@ -137,10 +116,10 @@ def check_round(left, right, refused, expected, both):
     start_pair(left, right)
     for version in 4, 6:
         for sender, receiver, number in ((left, right, 2), (right, left, 1)):
-            check_tcp(sender.host, receiver.host, inside(number, version))
+            carry(sender.host, receiver.host, inside(number, version), BULK)
             check_udp(sender.host, receiver.host, inside(number, version))
-    check_tcp(left.host, right.host, inside(2, 6), DESTINATION_OPTIONS)
-    check_tcp(right.host, left.host, inside(1, 6), DESTINATION_OPTIONS)
+    carry(left.host, right.host, inside(2, 6), BULK, add_options)
+    carry(right.host, left.host, inside(1, 6), BULK, add_options)
     check_fallbacks(left, expected)
     check_fallbacks(right, expected if both else [])
     for node in (left, right):

@@ -6,14 +6,12 @@
            2001:db8:1::2                                           2001:db8:2::2
     100.64.0.1                                                     100.64.0.2
 """
-import hashlib
 import os
 import socket
-import threading
 import time
 
 from lab import Lab, Node, wait_until
-from traffic import Stream
+from traffic import Stream, carry
 
 UNDERLAYS = {'IPv4': ('10.0.2.2:7844', 28), 'IPv6': ('[2001:db8:2::2]:7844', 48)}  # and what its headers take with UDP's
 INNER_MTU = 1400
@@ -63,26 +61,6 @@ def check_path_mtu(laptop, gateway, expected):
         links = laptop.peer(gateway)['link'], gateway.peer(laptop)['link']
         return all(link and link['path_mtu'] == expected for link in links)
     wait_until(f'both sides know that {expected} bytes fit', is_known)
-
-
-def send_all(socket, data):
-    socket.sendall(data)
-    socket.close()
-
-
-def check_bulk(sender, receiver, address):
-    """One TCP connection with full segments; what comes is what was sent."""
-    data = os.urandom(BULK)
-    with receiver.accept_on(address, 5003) as listener:
-        thread = threading.Thread(target=send_all, args=(sender.connect_to(address, 5003), data), daemon=True)
-        connection = listener.accept()[0]
-    thread.start()
-    digest = hashlib.sha256()
-    with connection:
-        while piece := connection.recv(1 << 16):
-            digest.update(piece)
-    thread.join()
-    assert digest.digest() == hashlib.sha256(data).digest()
 
 
 def ping(host, address, size, fragments):
@@ -161,7 +139,7 @@ def check(laptop, gateway, underlay, mtu):
     print(f'{underlay} with {mtu} bytes: path MTU {path_mtu} after {time.monotonic() - since:.2f} s', flush=True)
     for sender, receiver, address in ((laptop, gateway, '100.64.0.2'), (gateway, laptop, '100.64.0.1'),
                                       (laptop, gateway, gateway.overlay), (gateway, laptop, laptop.overlay)):
-        check_bulk(sender.host, receiver.host, address)
+        carry(sender.host, receiver.host, address, BULK)
     check_pings(laptop.host, '100.64.0.2', path_mtu)
     check_pings(gateway.host, '100.64.0.1', path_mtu)
     if path_mtu < INNER_MTU:

@@ -7,19 +7,45 @@ Both kinds end with their block:
         stream.wait_flow()
         ...
         print(stream.longest_gap(since))
+
+And a transfer that is waited for: carry().
 """
 import collections
 import contextlib
 import errno
+import hashlib
+import os
 import socket
 import struct
 import threading
 import time
 
-from lab import Failed, wait_until
+from lab import DEADLINE, Failed, wait_until
 
 NUMBER = struct.Struct('>Q192x')
 SO_RCVBUFFORCE = 33  # of asm-generic/socket.h; Python does not name it
+
+
+def send_all(sender, data):
+    with sender:
+        sender.sendall(data)
+
+
+def carry(sender, receiver, address, size, prepare=lambda _sender: None):
+    """So many bytes over one TCP connection, whose sending socket is prepared; what comes must be what was sent."""
+    data, digest = os.urandom(size), hashlib.sha256()
+    with receiver.accept_on(address, 5003) as listener:
+        talker, listening = sender.connect_to(address, 5003), listener.accept()[0]
+    prepare(talker)
+    listening.settimeout(DEADLINE)
+    thread = threading.Thread(target=send_all, args=(talker, data), daemon=True)
+    thread.start()
+    with listening:
+        while piece := listening.recv(1 << 16):
+            digest.update(piece)
+    thread.join()
+    if digest.digest() != hashlib.sha256(data).digest():
+        raise Failed(f'TCP to {address}: what came is not what was sent')
 
 
 class Traffic:
