@@ -294,7 +294,7 @@ enum qe_drop {
 	QE_DROP_UDP_MALFORMED,      /* not QUIC */
 	QE_DROP_UNKNOWN_CONNECTION, /* a connection ID of no link */
 	QE_DROP_NO_KNOCK,           /* a first packet by somebody who does not know this NodeId */
-	QE_DROP_HANDSHAKE_LIMIT,    /* more handshakes under way than are allowed */
+	QE_DROP_HANDSHAKE_LIMIT,    /* more handshakes or Retries than are allowed */
 	QE_DROP_NO_MEMORY,
 	/* Links, and what was said on them. */
 	QE_DROP_HANDSHAKE_FAILED,

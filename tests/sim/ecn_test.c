@@ -61,7 +61,7 @@ static void check_one(struct mesh_pair *pair, bool v6, uint8_t inner, uint8_t ou
 	mesh_inbox_clear(pair->b);
 }
 
-static void keeps_to_the_rfc(void **)
+static void combines_marks_as_rfc_6040_says(void **)
 {
 	struct mesh_pair pair = linked(61);
 
@@ -92,7 +92,7 @@ static void marks_nothing_of_its_own(void **)
 
 /* Marks arrive in the middle of a bulk transfer: packets of one flow with and without them are
  * not merged, and nothing is lost or damaged. */
-static void marks_single_packets_of_a_train(void **)
+static void keeps_marked_and_unmarked_packets_apart(void **)
 {
 	struct mesh_pair pair = linked(63);
 	struct mesh_flow *flow = mesh_flow_start(
@@ -114,9 +114,9 @@ static void marks_single_packets_of_a_train(void **)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(keeps_to_the_rfc),
+		cmocka_unit_test(combines_marks_as_rfc_6040_says),
 		cmocka_unit_test(marks_nothing_of_its_own),
-		cmocka_unit_test(marks_single_packets_of_a_train),
+		cmocka_unit_test(keeps_marked_and_unmarked_packets_apart),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -311,7 +311,7 @@ static void flows_are_told_apart(void **state)
 }
 
 /* RFC 6040, figure 4, row by row. */
-static void ecn_as_the_rfc_has_it(void **state)
+static void marks_combine_as_rfc_6040_says(void **state)
 {
 	static const char rows[4][5] = {"000-", "1113", "2123", "3333"};
 	(void)state;
@@ -327,7 +327,7 @@ static void ecn_as_the_rfc_has_it(void **state)
 	}
 }
 
-static void ecn_is_written(void **state)
+static void setting_ecn_changes_nothing_else(void **state)
 {
 	static uint8_t expected[PACKET_MAX];
 
@@ -445,8 +445,8 @@ int main(void)
 		cmocka_unit_test(zero_is_no_udp_checksum),
 		cmocka_unit_test(flows_are_told_apart),
 		cmocka_unit_test(hop_limit_goes_down),
-		cmocka_unit_test(ecn_as_the_rfc_has_it),
-		cmocka_unit_test(ecn_is_written),
+		cmocka_unit_test(marks_combine_as_rfc_6040_says),
+		cmocka_unit_test(setting_ecn_changes_nothing_else),
 		cmocka_unit_test(mss_is_clamped),
 		cmocka_unit_test(broken_options_are_left_alone),
 	};
