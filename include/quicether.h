@@ -225,10 +225,12 @@ qe_time qe_shard_deadline(const struct qe_shard *shard);
  * their index in the settings. */
 enum qe_error qe_shard_set_endpoints(struct qe_shard *shard, size_t peer,
 	const struct qe_endpoint *endpoints, size_t n, qe_time now);
-/* Another shard of this node has a link to the peer there: to be tried first, while this shard has
- * none. */
+/* Another shard of this node has a link to the peer there: to be dialled there first, and soon if
+ * what leads elsewhere does not answer. */
 enum qe_error qe_shard_peer_seen(
 	struct qe_shard *shard, size_t peer, const struct qe_endpoint *at, qe_time now);
+/* Another shard of this node has lost its links to the peer: see whether those of this one live. */
+enum qe_error qe_shard_peer_check(struct qe_shard *shard, size_t peer, qe_time now);
 /* Addresses or routes of this host have changed: links are checked at once instead of at the next
  * sign of trouble. */
 void qe_shard_network_changed(struct qe_shard *shard, qe_time now);

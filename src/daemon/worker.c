@@ -23,7 +23,7 @@ constexpr size_t strays_max = 64;    /* on their way from one worker to another 
 constexpr size_t stray_size = 10000; /* the largest datagram that a link needs, and more */
 
 struct command {
-	enum { SET_ENDPOINTS, PEER_SEEN, PING, NETWORK_CHANGED, STOP } type;
+	enum { SET_ENDPOINTS, PEER_CHECK, PEER_SEEN, PING, NETWORK_CHANGED, STOP } type;
 	size_t peer;
 	uint64_t cookie;
 	size_t n_endpoints;
@@ -171,6 +171,9 @@ static void obey(struct qe_worker *worker, const struct command *command, qe_tim
 		 * known before stays. */
 		(void)!qe_shard_set_endpoints(worker->shard, command->peer, command->endpoints,
 			command->n_endpoints, now);
+		break;
+	case PEER_CHECK:
+		(void)!qe_shard_peer_check(worker->shard, command->peer, now);
 		break;
 	case PEER_SEEN:
 		(void)!qe_shard_peer_seen(
@@ -467,6 +470,11 @@ enum qe_error qe_worker_ping(struct qe_worker *worker, size_t peer, uint64_t coo
 enum qe_error qe_worker_network_changed(struct qe_worker *worker)
 {
 	return push_command(worker, &(struct command){.type = NETWORK_CHANGED});
+}
+
+enum qe_error qe_worker_peer_check(struct qe_worker *worker, size_t peer)
+{
+	return push_command(worker, &(struct command){.type = PEER_CHECK, .peer = peer});
 }
 
 enum qe_error qe_worker_peer_seen(

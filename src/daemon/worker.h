@@ -40,6 +40,8 @@ enum qe_error qe_worker_set_endpoints(
 	struct qe_worker *worker, size_t peer, const struct qe_endpoint *endpoints, size_t n);
 enum qe_error qe_worker_ping(struct qe_worker *worker, size_t peer, uint64_t cookie);
 enum qe_error qe_worker_network_changed(struct qe_worker *worker);
+/* Another worker has lost its links to the peer. */
+enum qe_error qe_worker_peer_check(struct qe_worker *worker, size_t peer);
 /* Another worker has a link to the peer there. */
 enum qe_error qe_worker_peer_seen(
 	struct qe_worker *worker, size_t peer, const struct qe_endpoint *at);

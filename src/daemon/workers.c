@@ -149,6 +149,15 @@ static void tell_others(struct qe_workers *workers, unsigned except, const struc
 	}
 }
 
+/* A lane that carries nothing learns that its peer is gone only at its next sign of life. */
+static void have_checked(struct qe_workers *workers, unsigned except, size_t peer)
+{
+	for (unsigned i = 0; i < workers->n; i++) {
+		if (i != except && workers->up[peer] & 1u << i)
+			(void)!qe_worker_peer_check(workers->all[i], peer);
+	}
+}
+
 /* A peer moves with all of its links. */
 static bool is_elsewhere(struct qe_workers *workers, const struct qe_event *event)
 {
@@ -171,7 +180,8 @@ static bool note(struct qe_workers *workers, unsigned i, const struct qe_event *
 		return !was_up;
 	case QE_EVENT_PEER_DOWN:
 		*up &= (uint16_t)~bit;
-		return *up == 0;
+		have_checked(workers, i, event->peer);
+		return was_up && *up == 0;
 	case QE_EVENT_LINK_UP:
 		tell_others(workers, i, event);
 		return true;

@@ -290,6 +290,17 @@ enum qe_error qe_shard_peer_seen(
 	return QE_OK;
 }
 
+enum qe_error qe_shard_peer_check(struct qe_shard *shard, size_t peer, qe_time now)
+{
+	if (peer >= shard->node->n_peers)
+		return QE_ERR_NOT_FOUND;
+	shard->now = now;
+	SHARD_FOR_EACH_LANE (lane, &shard->peers[peer])
+		qe_peer_check(lane);
+	shard_set_peer_timer(shard, &shard->peers[peer], now);
+	return QE_OK;
+}
+
 void qe_shard_network_changed(struct qe_shard *shard, qe_time now)
 {
 	shard->now = now;

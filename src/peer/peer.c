@@ -214,11 +214,21 @@ void qe_peer_set_endpoints(
 
 void qe_peer_seen(struct qe_peer *peer, const struct qe_endpoint *remote, qe_time now)
 {
-	if (peer_count_established(peer) > 0 || qe_endpoint_equal(remote, &peer->last_remote))
+	if (qe_endpoint_equal(remote, &peer->last_remote))
 		return;
 	peer->last_remote = *remote;
 	peer->attempts = 0;
-	peer->next_dial = now;
+	/* What this lane sends to where the peer was is lost until it is heard on this lane too. */
+	peer->next_dial = peer->moved_at = now;
+	qe_peer_check(peer);
+}
+
+void qe_peer_check(struct qe_peer *peer)
+{
+	for (size_t i = 0; i < peer->n_links; i++) {
+		qe_link_probe(peer->links[i].link);
+		peer->config.ops->wake(peer->config.ops_ctx, peer->links[i].link);
+	}
 	peer->due = true;
 }
 
@@ -376,10 +386,7 @@ void qe_peer_network_changed(struct qe_peer *peer, qe_time now)
 {
 	bool moved_server = peer->current != nullptr && !qe_link_is_dialled(peer->current);
 
-	for (size_t i = 0; i < peer->n_links; i++) {
-		qe_link_probe(peer->links[i].link);
-		peer->config.ops->wake(peer->config.ops_ctx, peer->links[i].link);
-	}
+	qe_peer_check(peer);
 	peer->attempts = 0;
 	peer->next_dial = peer->moved_at = now;
 	/* QUIC lets a client move, not a server: whoever dialled us cannot follow us. */

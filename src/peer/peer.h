@@ -54,6 +54,8 @@ struct qe_peer *qe_peer_free(struct qe_peer *peer); /* its links must be gone */
 /* Where it might be reached, best first; n is at most QE_PEER_ENDPOINTS_MAX. */
 void qe_peer_set_endpoints(
 	struct qe_peer *peer, const struct qe_endpoint *endpoints, size_t n, qe_time now);
+/* Are its links alive? */
+void qe_peer_check(struct qe_peer *peer);
 /* Another shard has a link to it there. */
 void qe_peer_seen(struct qe_peer *peer, const struct qe_endpoint *remote, qe_time now);
 /* May another link of this peer be accepted? */

@@ -40,7 +40,8 @@ struct qe_peer {
 	unsigned attempts; /* dials since the last link came up */
 	qe_time next_dial; /* not before */
 	qe_time last_alive, wanted_until;
-	qe_time moved_at; /* when this host's network last changed */
+	qe_time moved_at; /* when this host's network last changed, or the peer was last seen
+			     elsewhere */
 	bool due;         /* run at once */
 	qe_time deadline;
 

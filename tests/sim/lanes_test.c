@@ -196,6 +196,28 @@ static void one_side_behind_nat(void **)
 	for_each_number(behind_nat);
 }
 
+/* A NAT box that forgets. What comes on one lane from elsewhere tells the other lanes where; but a
+ * lane that was dialled from outside has to be found dead. */
+static void a_rebinding_moves_all_lanes(void **)
+{
+	struct mesh_pair pair = lanes_pair(7, 4, 4, MESH_WAITS);
+	pair.a->at[1] = (struct qe_endpoint){};
+	struct mesh_nat *nat = mesh_nat_add(pair.a, 60 * QE_SECOND, false);
+	mesh_pair_start(&pair);
+	mesh_check(pair.mesh, mesh_pair_link(&pair, QE_SECOND));
+	mesh_flow_start(pair.a, pair.b, MESH_UDP4, 200, 10 * QE_MILLISECOND);
+	for (unsigned i = 0; i < FLOWS; i++)
+		mesh_flow_start(pair.b, pair.a, MESH_UDP4, 200, 10 * QE_MILLISECOND);
+	mesh_run(pair.mesh, QE_SECOND);
+	mesh_nat_rebind(nat);
+	mesh_run(pair.mesh, 4 * QE_SECOND);
+	for (size_t i = 0; i < pair.mesh->n_flows; i++)
+		mesh_check(pair.mesh,
+			pair.mesh->flows[i]->last_received + 100 * QE_MILLISECOND > pair.mesh->now,
+			"flow %zu", i);
+	mesh_free(pair.mesh);
+}
+
 /* Lanes that carry nothing end, but the first; and come back. */
 static void an_idle_lane_rests(void **)
 {
@@ -244,6 +266,7 @@ int main(void)
 		cmocka_unit_test(rotation_loses_nothing),
 		cmocka_unit_test(a_restart_may_change_the_number),
 		cmocka_unit_test(one_side_behind_nat),
+		cmocka_unit_test(a_rebinding_moves_all_lanes),
 		cmocka_unit_test(an_idle_lane_rests),
 		cmocka_unit_test(a_lane_recovers),
 	};
