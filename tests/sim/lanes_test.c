@@ -3,6 +3,8 @@
  * after a restart with another number of them, and where only one side can dial. */
 #include "mesh.h"
 
+#include <string.h>
+
 #define FLOWS 12 /* each way */
 #define WORKERS_MOST 4
 
@@ -37,7 +39,8 @@ static unsigned needed_shards(const struct mesh *mesh, const struct mesh_host *f
 	unsigned mask = 0;
 	for (size_t i = 0; i < mesh->n_flows; i++) {
 		uint8_t packet[100];
-		size_t len = mesh_build(packet, &mesh->flows[i]->inner, (struct qe_bytes){});
+		size_t len = mesh_build(
+			packet, &mesh->flows[i]->inner, (struct qe_bytes){packet, 0});
 		if (!from || mesh->flows[i]->from == from)
 			mask |= 1U << qe_packet_worker(packet, len, of);
 	}
@@ -259,6 +262,41 @@ static void a_lane_recovers(void **)
 	mesh_free(pair.mesh);
 }
 
+struct initial {
+	size_t len;
+	uint8_t bytes[MESH_DATAGRAM_MAX];
+};
+
+static void keep_first(void *ctx, const struct mesh_host *, struct qe_bytes datagram)
+{
+	struct initial *initial = ctx;
+	if (initial->len)
+		return;
+	initial->len = datagram.len;
+	memcpy(initial->bytes, datagram.data, datagram.len);
+}
+
+/* What opened at one shard opens at no other, whatever a kernel that does not steer makes of it. */
+static void a_knock_is_for_one_shard(void **)
+{
+	struct mesh_pair pair = lanes_pair(8, 1, 4, MESH_WAITS);
+	struct initial initial = {};
+	pair.mesh->tap = keep_first;
+	pair.mesh->tap_ctx = &initial;
+	mesh_pair_start(&pair);
+	mesh_check(pair.mesh, mesh_pair_link(&pair, QE_SECOND));
+	struct qe_path path = {.local = pair.b->at[0], .remote = pair.a->at[0]};
+	for (unsigned i = 1; i < pair.b->workers; i++) {
+		qe_shard_udp_input(pair.b->shards[i], &path, 0, initial.bytes, initial.len,
+			initial.len, pair.mesh->now);
+		pair.b->rx_datagrams++;
+	}
+	mesh_check(pair.mesh, mesh_counters(pair.b).drops[QE_DROP_NO_KNOCK] == 3);
+	mesh_run(pair.mesh, QE_SECOND);
+	mesh_check(pair.mesh, mesh_counters(pair.b).handshakes == 1);
+	mesh_free(pair.mesh);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +307,7 @@ int main(void)
 		cmocka_unit_test(a_rebinding_moves_all_lanes),
 		cmocka_unit_test(an_idle_lane_rests),
 		cmocka_unit_test(a_lane_recovers),
+		cmocka_unit_test(a_knock_is_for_one_shard),
 	};
 
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
