@@ -61,6 +61,8 @@ int ioctl(int fd, unsigned long request, ...)
 	if (request == TUNSETIFF && is_refused("header") &&
 		((const struct ifreq *)argument)->ifr_flags & IFF_VNET_HDR)
 		return fail(EINVAL);
+	if (request == TUNSETSTEERINGEBPF && is_refused("steering"))
+		return fail(EINVAL);
 	return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
@@ -68,6 +70,8 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
 {
 	if (level == IPPROTO_UDP && ((option == UDP_SEGMENT && is_refused("segment")) ||
 					    (option == UDP_GRO && is_refused("gro"))))
+		return fail(ENOPROTOOPT);
+	if (level == SOL_SOCKET && option == SO_ATTACH_REUSEPORT_CBPF && is_refused("steering"))
 		return fail(ENOPROTOOPT);
 	return (int)syscall(SYS_setsockopt, fd, level, option, value, size);
 }

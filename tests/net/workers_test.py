@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """Nodes with several workers, as many on both sides and not: many flows in their order while links are replaced every second,
-TCP, and a lane that is cut and comes back.
+TCP, a lane that is cut and comes back, and a kernel that does not steer.
 
     left =============================== right        both may dial
     100.64.0.1                      100.64.0.2
@@ -19,6 +19,8 @@ ROTATE_SECONDS = 2
 SECONDS = 7
 FLOWS, RATE = 48, 12000  # each way
 PORT, STREAM_PORT = 6000, 5001
+TOOLS = pathlib.Path(find_quicether()).resolve().parents[2] / 'tests/net'
+REFUSE = TOOLS / 'refuse.so'
 NUMBERS = (1, 2), (2, 2), (4, 2), (4, 4)
 CUT = '''table inet cut {
     chain input {
@@ -29,12 +31,19 @@ CUT = '''table inet cut {
 }'''
 
 
+class Unsteered(Node):
+    """A node on a host whose kernel takes no program."""
+
+    def words(self, *words):
+        preload = ['env', f'LD_PRELOAD={REFUSE}', 'QE_REFUSE=steering', 'ASAN_OPTIONS=verify_asan_link_order=0']
+        return [*(preload if words[0] == 'start' else []), *super().words(*words)]
+
+
 class Flows:
     """tests/net/flows.c on both hosts."""
 
     def __init__(self, hosts):
-        program = pathlib.Path(find_quicether()).parents[2] / 'tests/net/flows'
-        self.ends = [host.spawn('flows', program, pair.inside(number), pair.inside(3 - number), PORT, FLOWS, RATE)
+        self.ends = [host.spawn('flows', TOOLS / 'flows', pair.inside(number), pair.inside(3 - number), PORT, FLOWS, RATE)
                      for number, host in enumerate(hosts, 1)]
 
     def end(self):
@@ -51,8 +60,8 @@ def workers(node):
     return node.status()['workers']
 
 
-def start(lab, numbers):
-    nodes = [Node(host) for host in pair.cable(lab)]
+def start(lab, numbers, kind=Node):
+    nodes = [kind(host) for host in pair.cable(lab)]
     for number, (node, other) in enumerate(zip(nodes, nodes[::-1]), 1):
         node.configure([pair.row(other, 3 - number, dial=pair.outside(3 - number))], network=pair.own(number),
                        performance={'workers': numbers[number - 1]}, security={'rotate_secs': ROTATE_SECONDS})
@@ -125,6 +134,20 @@ def check_cut(nodes):
     flows.end()
 
 
+def check_unsteered(nodes):
+    """The workers hand one another what came to the wrong one."""
+    flows = Flows([node.host for node in nodes])
+    wait_lanes(nodes)
+    check_tcp(nodes)
+    for way in flows.end():
+        assert all(received > 0 and doubled == 0 for _, received, _, doubled in way)
+    for node in nodes:
+        counters = node.status()['counters']
+        assert counters['fallbacks']['udp_steering_off'] and counters['fallbacks']['tun_steering_off']
+        print(f'  {counters["udp_handed_over"]} of {counters["rx_datagrams"]} handed over', flush=True)
+        assert counters['udp_handed_over'] > 0
+
+
 def main():
     for numbers in NUMBERS:
         print(f'{numbers[0]} and {numbers[1]} workers', flush=True)
@@ -137,6 +160,9 @@ def main():
                 check_cut(nodes)
             for node in nodes:
                 assert node.stop() == 0
+    print('no steering', flush=True)
+    with Lab() as lab:
+        check_unsteered(start(lab, (2, 2), Unsteered))
 
 
 if __name__ == '__main__':
