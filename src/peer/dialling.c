@@ -28,11 +28,17 @@ static qe_time jitter(qe_time delay)
 	return delay - delay / 4 + qe_random_u64() % (delay / 2 + 1);
 }
 
+/* After so many tries that came to nothing. */
+static qe_time pause_after(unsigned tries)
+{
+	return jitter(tries < 3 ? DIAL_FIRST << tries : DIAL_STEADY);
+}
+
 static qe_time dial_pause(const struct qe_peer *peer, qe_time now)
 {
 	if (qe_time_since(peer->last_alive, now) > DIAL_STEADY_FOR)
 		return jitter(DIAL_SLOW);
-	return jitter(peer->attempts < 3 ? DIAL_FIRST << peer->attempts : DIAL_STEADY);
+	return pause_after(peer->attempts);
 }
 
 static size_t find_endpoint(const struct qe_peer *peer, const struct qe_endpoint *endpoint)
@@ -127,13 +133,18 @@ static bool is_needed(const struct qe_peer *peer, qe_time now)
 	return peer->config.keep || (peer->wanted_until > now && !peer->config.passive);
 }
 
-/* At once after a link that has served. One that ended as soon as it was up would end again, and
- * each handshake costs this side more than it costs a peer who hangs up. */
-qe_time peer_redial_at(const struct qe_link *link, qe_time now)
+/* At once after a link that has served, or that was the first in a while to end early. A row of
+ * those is a peer who hangs up, to whom a handshake costs less than to this side. */
+qe_time peer_redial_at(struct qe_peer *peer, const struct qe_link *link, qe_time now)
 {
-	bool served = qe_time_since(qe_link_established_at(link), now) >= DIAL_STEADY;
+	unsigned before = peer->early_ends;
 
-	return served ? now : now + jitter(DIAL_STEADY);
+	if (qe_time_since(qe_link_established_at(link), now) >= DIAL_STEADY) {
+		peer->early_ends = 0;
+		return now;
+	}
+	peer->early_ends++;
+	return before == 0 ? now : now + pause_after(before - 1);
 }
 
 /* From when on a new link is wanted. */

@@ -310,7 +310,7 @@ void qe_peer_link_lost(struct qe_peer *peer, struct qe_link *link, const char *r
 	if (qe_link_is_established(link)) {
 		peer->last_alive = qe_link_last_input(link);
 		if (peer_count_established(peer) == 0)
-			peer->next_dial = peer_redial_at(link, now);
+			peer->next_dial = peer_redial_at(peer, link, now);
 	}
 	peer_report_down(peer, link, replaced, reason);
 }

@@ -37,8 +37,9 @@ struct qe_peer {
 	struct qe_link *current;
 	bool was_up;
 
-	unsigned attempts; /* dials since the last link came up */
-	qe_time next_dial; /* not before */
+	unsigned attempts;   /* dials since the last link came up */
+	unsigned early_ends; /* of links in a row, soon after they were up */
+	qe_time next_dial;   /* not before */
 	qe_time last_alive, wanted_until;
 	qe_time moved_at; /* when this host's network last changed, or the peer was last seen
 			     elsewhere */
@@ -82,7 +83,7 @@ size_t peer_count_dials(const struct qe_peer *peer);
 bool peer_may_dial(const struct qe_peer *peer);
 void peer_dial(struct qe_peer *peer, qe_time now);
 /* From when on one is wanted in place of this one, which was the last and has ended. */
-qe_time peer_redial_at(const struct qe_link *link, qe_time now);
+qe_time peer_redial_at(struct qe_peer *peer, const struct qe_link *link, qe_time now);
 /* From when on another link is wanted, for whatever reason. */
 qe_time peer_dial_at(const struct qe_peer *peer, qe_time now);
 /* From when on another link is wanted because this one does not answer. */

@@ -18,8 +18,7 @@ import pair
 from lab import Lab, Node, wait_until
 from traffic import Stream
 
-# Seconds from the start of the daemon until traffic flows again. Who ends a link within 2 s is dialled again 2 s later.
-BACK_MAX = 5
+BACK_MAX = 5  # seconds from the start of the daemon until traffic flows again; TCP waits longer after each outage
 LISTS = (('-d', 'link'), ('address',), ('route', 'show', 'table', 'all'), ('-6', 'route', 'show', 'table', 'all'),
          ('rule',), ('-6', 'rule'))
 SETTINGS = r'^net\.(core|ipv4|ipv6|unix)\.'
