@@ -201,6 +201,10 @@ struct qe_shard *qe_shard_free(
 unsigned qe_datagram_worker(const uint8_t *datagram, size_t len, unsigned workers);
 unsigned qe_packet_worker(const uint8_t *packet, size_t len, unsigned workers);
 
+/* How many packets the TUN device is to queue: few, so that what the tunnel cannot carry is dropped
+ * where the senders notice, and soon. */
+#define QE_TUN_QUEUE_LENGTH 64
+
 /* Where the next TUN packet is to be read into, with its capacity; NULL while the shard wants none,
  * which is how congestion reaches the senders: leave the packets in the device's queue and ask
  * again after the next call of qe_shard_run. */

@@ -7,9 +7,6 @@
 #include "config/config.h"
 #include "os/netlink.h"
 
-/* Short, so that what the tunnel cannot carry is dropped where the senders notice, and soon. */
-#define QE_TUN_QUEUE_LENGTH 64
-
 /* QE_ERR_CONFLICT, with both sides named in *why, when an address or a route that we would add
  * overlaps one that the host has, its default routes aside; -EBUSY when it has an interface of the
  * name. Nothing is changed. */

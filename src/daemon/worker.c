@@ -221,11 +221,11 @@ static void take_train(struct qe_worker *worker, const struct qe_udp_train *trai
 	for (size_t at = 0; of > 1 && at < train->len; at += train->segment_size) {
 		size_t left = train->len - at;
 		size_t len = left < train->segment_size ? left : train->segment_size;
-		unsigned worker_of = qe_datagram_worker(train->data + at, len, of);
+		unsigned whose = qe_datagram_worker(train->data + at, len, of);
 
-		if (worker_of == own)
+		if (whose == own)
 			continue;
-		hand_over(worker, worker_of, train, train->data + at, len);
+		hand_over(worker, whose, train, train->data + at, len);
 		if (at > from)
 			qe_shard_udp_input(worker->shard, &train->path, train->ecn,
 				train->data + from, at - from, train->segment_size, now);

@@ -16,7 +16,6 @@ enum : uint8_t {
 };
 
 enum : uint8_t { IPV4_END = 0, IPV4_NOP = 1, IPV4_LOOSE_ROUTE = 131, IPV4_STRICT_ROUTE = 137 };
-enum : uint8_t { TCP_SYN = 0x02 };
 enum : uint8_t { TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_MSS = 2 };
 
 static enum qe_error parse_tcp(struct qe_packet *packet, const uint8_t *tcp, size_t left)
@@ -274,7 +273,7 @@ bool qe_packet_clamp_mss(uint8_t *bytes, const struct qe_packet *packet, bool pa
 	uint16_t before, after = (uint16_t)(mtu - headers);
 	bool odd;
 
-	if (packet->protocol != QE_IP_TCP || !(packet->tcp_flags & TCP_SYN) || mtu <= headers)
+	if (!qe_packet_is_syn(packet) || mtu <= headers)
 		return false;
 	mss = find_mss(tcp + 20, bytes + packet->payload);
 	if (!mss || qe_load_u16(mss) <= after)

@@ -12,6 +12,7 @@
 #define QE_IP_UDP 17
 #define QE_IP_ICMP 1
 #define QE_IP_ICMPV6 58
+#define QE_TCP_SYN 0x02
 
 struct qe_packet {
 	uint8_t version;  /* 4 or 6 */
@@ -26,7 +27,7 @@ struct qe_packet {
 			       to transport */
 	uint32_t len;       /* of the whole packet */
 	uint16_t source_port, destination_port; /* TCP and UDP, else 0 */
-	uint8_t tcp_flags;
+	uint8_t tcp_flags;                      /* 0 for all but TCP */
 	struct qe_addr source, destination;
 };
 
@@ -36,6 +37,18 @@ struct qe_packet {
  * and when an IPv6 routing header names further hops or an IPv4 option a source route, as it is
  * then bound elsewhere than its header says (RFC 5095, RFC 7126). *packet is then undefined. */
 enum qe_error qe_packet_parse(struct qe_packet *packet, struct qe_bytes bytes);
+
+/* A transport checksum that may be left partial: TCP's or UDP's, of a whole packet. */
+static inline bool qe_packet_has_checksum(const struct qe_packet *packet)
+{
+	return !packet->fragment &&
+	       (packet->protocol == QE_IP_TCP || packet->protocol == QE_IP_UDP);
+}
+
+static inline bool qe_packet_is_syn(const struct qe_packet *packet)
+{
+	return packet->tcp_flags & QE_TCP_SYN;
+}
 
 /* Bits of the traffic class (RFC 3168). */
 enum qe_ecn : uint8_t { QE_ECN_NOT_ECT, QE_ECN_ECT1, QE_ECN_ECT0, QE_ECN_CE };

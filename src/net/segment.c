@@ -17,16 +17,10 @@ static unsigned checksum_offset(const struct qe_packet *packet)
 	return packet->protocol == QE_IP_TCP ? 16 : 6;
 }
 
-static bool has_transport_checksum(const struct qe_packet *packet)
-{
-	return !packet->fragment &&
-	       (packet->protocol == QE_IP_TCP || packet->protocol == QE_IP_UDP);
-}
-
 /* Whether the checksum left to us is the transport's own, and not, say, that of a packet inside. */
 static bool is_transport_offload(const struct qe_packet *packet, const struct qe_offload *offload)
 {
-	return offload->needs_csum && has_transport_checksum(packet) &&
+	return offload->needs_csum && qe_packet_has_checksum(packet) &&
 	       offload->csum_start == packet->transport &&
 	       offload->csum_offset == checksum_offset(packet);
 }
@@ -39,7 +33,7 @@ static bool is_vouched(
 {
 	const uint8_t *transport = bytes + packet->transport;
 
-	if (!offload->csum_valid || offload->needs_csum || !has_transport_checksum(packet))
+	if (!offload->csum_valid || offload->needs_csum || !qe_packet_has_checksum(packet))
 		return false;
 	return packet->protocol == QE_IP_TCP ||
 	       (qe_load_u16(transport + 6) != 0 &&

@@ -26,7 +26,6 @@ constexpr size_t POOL_RESERVE = 8; /* packets that no queue may take: the TUN is
 constexpr qe_time TUN_PAUSE = 10 * QE_MILLISECOND;
 constexpr qe_time TUN_PAUSE_SHARED = QE_MILLISECOND / 2;
 constexpr qe_time SHARED_FOR = 5 * QE_SECOND;
-constexpr unsigned TUN_QUEUE = 64; /* what may wait in the device: QE_TUN_QUEUE_LENGTH */
 constexpr qe_time STUCK_AFTER = 500 * QE_MILLISECOND; /* longer than BBR lies low to measure */
 constexpr qe_time WAIT_MAX = 5 * QE_SECOND;
 
@@ -131,7 +130,7 @@ void egress_resume(struct qe_shard *shard)
 		return;
 	}
 	shard->tun_pause_left = TUN_PAUSE_SHARED;
-	shard->tun_unpausable = TUN_QUEUE;
+	shard->tun_unpausable = QE_TUN_QUEUE_LENGTH;
 }
 
 /* One that is blocked keeps what leaves soon, and what else fits the pool; the tail is dropped. */
@@ -418,6 +417,8 @@ static bool take_packet(struct qe_shard *shard, struct shard_packet *packet)
 /* So that a connection starts with segments that fit, also one of hosts behind this one. */
 static void clamp_mss(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
 {
+	if (!qe_packet_is_syn(&packet->parsed))
+		return;
 	const struct qe_link *link = shard_peer_link(shard, speer);
 	uint16_t mtu = shard->node->mtu;
 

@@ -54,12 +54,6 @@ static bool addresses_pass(
 	return true;
 }
 
-static bool may_be_partial(const struct qe_packet *packet)
-{
-	return (packet->protocol == QE_IP_TCP || packet->protocol == QE_IP_UDP) &&
-	       !packet->fragment;
-}
-
 /* A mark is written into a copy, for the bytes are the link's. Where there is no room for it, the
  * loss says the same. */
 static bool deliver_marked(struct qe_shard *shard, struct qe_bytes bytes, struct qe_packet *packet,
@@ -101,7 +95,8 @@ static void take_packet(struct qe_shard *shard, struct shard_peer *speer, struct
 {
 	struct qe_packet packet;
 
-	if (qe_packet_parse(&packet, bytes) != QE_OK || (partial && !may_be_partial(&packet))) {
+	if (qe_packet_parse(&packet, bytes) != QE_OK ||
+		(partial && !qe_packet_has_checksum(&packet))) {
 		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
 		return;
 	}

@@ -11,12 +11,6 @@ constexpr size_t ID_SIZE = 2;
 
 /* ---- sending ---- */
 
-static bool has_transport_checksum(const struct qe_packet *packet)
-{
-	return !packet->fragment &&
-	       (packet->protocol == QE_IP_TCP || packet->protocol == QE_IP_UDP);
-}
-
 bool pieces_begin(
 	struct pieces *pieces, struct qe_bytes bytes, bool partial, uint16_t mtu, uint16_t id)
 {
@@ -26,7 +20,7 @@ bool pieces_begin(
 	if (pieces->packet.version == 4 ? pieces->packet.dont_fragment
 					: bytes.len > HALVES_PACKET_MAX)
 		return false;
-	if (partial && has_transport_checksum(&pieces->packet))
+	if (partial && qe_packet_has_checksum(&pieces->packet))
 		qe_checksum_transport_complete((uint8_t *)bytes.data, &pieces->packet);
 	return true;
 }
