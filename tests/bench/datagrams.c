@@ -21,49 +21,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tool.h"
+
 constexpr unsigned group_max = 64;
 constexpr unsigned long size_max = 1472;
-constexpr uint64_t second = 1'000'000'000; /* ns */
 constexpr uint64_t tick = 100'000;
 constexpr uint64_t arrears_max = 50 * tick;
 constexpr int socket_buffer = 8 * 1024 * 1024;
 constexpr int patience_ms = 150;
 constexpr int first_patience_ms = 3000;
-
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static unsigned long number(const char *text, unsigned long max)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text == '\0' || *end != '\0' || value == 0 || value > max) {
-		fprintf(stderr, "datagrams: %s: not from 1 to %lu\n", text, max);
-		exit(2);
-	}
-	return value;
-}
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * second + (uint64_t)time.tv_nsec;
-}
-
-static void sleep_until(uint64_t when)
-{
-	struct timespec time = {(time_t)(when / second), (long)(when % second)};
-
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr);
-}
 
 /* ---- a group of messages, all alike ---- */
 
@@ -85,7 +51,7 @@ static void group_init(struct group *group, size_t size)
 static socklen_t parse_address(
 	struct sockaddr_storage *ret_at, const char *address, const char *port)
 {
-	in_port_t number_of_port = htons((uint16_t)number(port, UINT16_MAX));
+	in_port_t number_of_port = htons((uint16_t)number(port, 1, UINT16_MAX));
 	struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = number_of_port};
 	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_port = number_of_port};
 
@@ -173,11 +139,11 @@ static int send_all(char **words)
 {
 	static struct group group;
 	int fd = open_socket(words[0], words[1], false);
-	unsigned long rate = number(words[3], 100'000'000), sent = 0;
-	uint64_t duration = number(words[4], 60'000) * 1'000'000, start, at, schedule;
+	unsigned long rate = number(words[3], 1, 100'000'000), sent = 0;
+	uint64_t duration = number(words[4], 1, 60'000) * 1'000'000, start, at, schedule;
 	uint64_t most = 2 * rate * tick / second + 1;
 
-	group_init(&group, number(words[2], size_max));
+	group_init(&group, number(words[2], 1, size_max));
 	prctl(PR_SET_TIMERSLACK, 1);
 	start = at = schedule = now();
 	while (at - start < duration) {

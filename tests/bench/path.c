@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tool.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/pool.h"
@@ -99,22 +100,6 @@ static struct {
 } path;
 
 static volatile sig_atomic_t ended, asked;
-
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static qe_time now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (qe_time)time.tv_sec * QE_SECOND + (qe_time)time.tv_nsec;
-}
 
 static struct timespec to_timespec(qe_time time)
 {

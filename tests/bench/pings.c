@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-constexpr uint64_t second = 1'000'000'000; /* ns */
+#include "../tool.h"
+
 constexpr unsigned long count_max = 100'000;
 constexpr unsigned long interval_max = 1'000'000;
 constexpr struct timeval patience = {.tv_sec = 1};
@@ -29,21 +30,6 @@ struct echo {
 	uint16_t checksum, id, sequence;
 	uint8_t payload[56];
 };
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * second + (uint64_t)time.tv_nsec;
-}
-
-static void sleep_until(uint64_t when)
-{
-	struct timespec time = {(time_t)(when / second), (long)(when % second)};
-
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr);
-}
 
 /* A ping socket, connected; or -1. */
 static int open_socket(const char *address)
@@ -92,18 +78,10 @@ static void ping(int fd, bool is_ipv4, uint16_t sequence)
 		printf("%.1f\n", (double)(now() - start) / 1000);
 }
 
-static unsigned long number(const char *text, unsigned long max)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	return *text == '\0' || *end != '\0' || value > max ? 0 : value;
-}
-
 int main(int argc, char **argv)
 {
-	unsigned long count = argc == 4 ? number(argv[2], count_max) : 0;
-	unsigned long interval = argc == 4 ? number(argv[3], interval_max) * 1000 : 0;
+	unsigned long count = argc == 4 ? number(argv[2], 1, count_max) : 0;
+	unsigned long interval = argc == 4 ? number(argv[3], 1, interval_max) * 1000 : 0;
 
 	if (count == 0 || interval == 0) {
 		fprintf(stderr, "usage: pings ADDRESS COUNT MICROSECONDS\n");

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tool.h"
 #include "crypto/node_id.h"
 #include "crypto/random.h"
 #include "quic/cid.h"
@@ -28,37 +29,8 @@ constexpr unsigned group_max = 64;
 constexpr size_t payload_max = 1472;
 constexpr size_t knock_at = 6;
 constexpr unsigned long count_max = 2'000'000;
-constexpr uint64_t second = 1'000'000'000; /* ns */
 constexpr uint64_t duration_max = 60 * second;
 constexpr uint64_t tick = 500'000;
-
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static unsigned long number(const char *text, unsigned long max)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text == '\0' || *end != '\0' || value > max) {
-		fprintf(stderr, "flood: %s: not from 0 to %lu\n", text, max);
-		exit(2);
-	}
-	return value;
-}
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * second + (uint64_t)time.tv_nsec;
-}
 
 static uint32_t chance(void)
 {
@@ -95,9 +67,9 @@ static struct source parse_source(char *text)
 	}
 	source.address = ntohl(address.s_addr);
 	if (kind == ':')
-		source.port = (uint16_t)number(rest, UINT16_MAX);
+		source.port = (uint16_t)number(rest, 0, UINT16_MAX);
 	else
-		source.free = (uint32_t)((UINT64_C(1) << (32 - number(rest, 32))) - 1);
+		source.free = (uint32_t)((UINT64_C(1) << (32 - number(rest, 0, 32))) - 1);
 	return source;
 }
 
@@ -244,12 +216,12 @@ int main(int argc, char **argv)
 	flood.source = parse_source(argv[2]);
 	flood.to.sin_family = AF_INET;
 	must(inet_aton(argv[3], &flood.to.sin_addr) == 1, argv[3]);
-	flood.to.sin_port = htons((uint16_t)number(argv[4], UINT16_MAX));
+	flood.to.sin_port = htons((uint16_t)number(argv[4], 0, UINT16_MAX));
 	flood.knock_at = argc == 8 ? &id : nullptr;
 	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
 
 	must(fd >= 0, "socket");
-	run(&flood, fd, number(argv[5], count_max), number(argv[6], count_max));
+	run(&flood, fd, number(argv[5], 0, count_max), number(argv[6], 0, count_max));
 	close(fd);
 	free(flood.payloads.bytes);
 	return 0;

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tool.h"
+
 constexpr unsigned flows_max = 256;
 constexpr uint32_t numbers_max = 1 << 22;
 constexpr int quiet_ms = 1000;
@@ -38,22 +40,6 @@ static volatile sig_atomic_t stopping;
 static void stop(int)
 {
 	stopping = 1;
-}
-
-static void must(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static void open_flow(struct flow *flow, const char *address, const char *peer, uint16_t port)
@@ -118,14 +104,14 @@ static void receive_all(struct flow *flow)
 static void run(struct flow *flows, unsigned n, unsigned rate)
 {
 	struct pollfd ready[flows_max];
-	const uint64_t began = now_us();
+	const uint64_t began = now() / 1000;
 	uint64_t bursts = 0;
 	int events;
 
 	for (unsigned i = 0; i < n; i++)
 		ready[i] = (struct pollfd){flows[i].fd, POLLIN, 0};
 	do {
-		uint64_t due = (now_us() - began) * rate / burst / 1000000;
+		uint64_t due = (now() / 1000 - began) * rate / burst / 1000000;
 
 		for (; !stopping && bursts < due; bursts++)
 			send_burst(&flows[bursts % n]);

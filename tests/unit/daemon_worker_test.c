@@ -7,20 +7,16 @@
  * Needs root; without it the tests are skipped.
  */
 #define _GNU_SOURCE
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "crypto/key.h"
 #include "daemon/worker.h"
+#include "isolated.h"
 #include "net/addr.h"
 #include "os/clock.h"
-#include "os/netlink.h"
 #include "os/sockaddr.h"
-#include "random.h"
-
-static bool isolated;
 
 struct side {
 	struct qe_key *key;
@@ -31,21 +27,25 @@ struct side {
 	struct qe_worker *worker;
 };
 
-static int isolate(void **state)
-{
-	struct qe_netlink *netlink;
-
-	isolated = unshare(CLONE_NEWNET) == 0;
-	if (isolated && qe_netlink_new(&netlink) == QE_OK) {
-		isolated = qe_netlink_up(netlink, 1, 65535, 1000) == QE_OK; /* loopback */
-		qe_netlink_free(netlink);
-	}
-	return random_setup(state);
-}
-
 static void wake(void *ctx)
 {
 	qe_loop_wake(ctx);
+}
+
+static void start_worker(struct side *side)
+{
+	assert_int_equal(qe_worker_new(&side->worker,
+				 &(struct qe_worker_settings){
+					 .node = side->node,
+					 .of = 1,
+					 .tun = side->tun,
+					 .udp = side->udp,
+					 .cpu = -1,
+					 .notify = wake,
+					 .ctx = side->loop,
+				 }),
+		QE_OK);
+	assert_int_equal(qe_worker_start(side->worker, &side->worker), QE_OK);
 }
 
 static void open_side(struct side *side, const char *tun_name, const struct side *other)
@@ -66,18 +66,7 @@ static void open_side(struct side *side, const char *tun_name, const struct side
 	assert_int_equal(qe_tun_new(&side->tun, tun_name), QE_OK);
 	assert_int_equal(qe_udp_new(&side->udp, &listen), QE_OK);
 	assert_int_equal(qe_loop_new(&side->loop), QE_OK);
-	assert_int_equal(qe_worker_new(&side->worker,
-				 &(struct qe_worker_settings){
-					 .node = side->node,
-					 .of = 1,
-					 .tun = side->tun,
-					 .udp = side->udp,
-					 .cpu = -1,
-					 .notify = wake,
-					 .ctx = side->loop,
-				 }),
-		QE_OK);
-	assert_int_equal(qe_worker_start(side->worker, &side->worker), QE_OK);
+	start_worker(side);
 }
 
 static void open_both(struct side sides[static 2])
@@ -222,18 +211,7 @@ static void test_reads_all_that_waits(void **)
 	open_both(sides);
 	qe_worker_free(side->worker);
 	send_after_nothing(side->udp, 100);
-	assert_int_equal(qe_worker_new(&side->worker,
-				 &(struct qe_worker_settings){
-					 .node = side->node,
-					 .of = 1,
-					 .tun = side->tun,
-					 .udp = side->udp,
-					 .cpu = -1,
-					 .notify = wake,
-					 .ctx = side->loop,
-				 }),
-		QE_OK);
-	assert_int_equal(qe_worker_start(side->worker, &side->worker), QE_OK);
+	start_worker(side);
 	while (read == 0) {
 		struct qe_worker_query *query = new_query(0);
 

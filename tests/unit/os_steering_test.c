@@ -4,7 +4,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/bpf.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,29 +14,14 @@
 
 #include <cmocka.h>
 
+#include "isolated.h"
 #include "net/addr.h"
-#include "os/netlink.h"
 #include "os/steering.h"
 #include "os/udp.h"
 #include "quicether.h"
-#include "random.h"
 
 constexpr unsigned rounds = 20000;
 constexpr size_t ethernet_header = 14; /* the kernel's test run wants one, and takes it off */
-
-static bool isolated;
-
-static int isolate(void **state)
-{
-	struct qe_netlink *netlink;
-
-	isolated = unshare(CLONE_NEWNET) == 0;
-	if (isolated && qe_netlink_new(&netlink) == QE_OK) {
-		isolated = qe_netlink_up(netlink, 1, 65535, 1000) == QE_OK; /* loopback */
-		qe_netlink_free(netlink);
-	}
-	return random_setup(state);
-}
 
 /* ---- packets ---- */
 
