@@ -168,22 +168,22 @@ static void set_defaults(struct qe_builder *builder, char *const *environment)
 /* ---- what follows from the whole ---- */
 
 /* In the file a relative path starts at the file's folder, wherever the daemon is started from. */
-static void anchor_key_file(struct qe_builder *builder)
+static void anchor(struct qe_builder *builder, const char *section, const char *key, char **path)
 {
-	const struct qe_schema_key *key = qe_schema_find("node", "key_file");
-	struct qe_config *config = builder->config;
-	char *path;
+	const struct qe_config *config = builder->config;
+	size_t origin = qe_schema_origin(qe_schema_find(section, key));
+	char *anchored;
 
-	if (config->origins[qe_schema_origin(key)].source != QE_SOURCE_FILE ||
-		config->node.key_file[0] == '/' || !strchr(config->file, '/'))
+	if (config->origins[origin].source != QE_SOURCE_FILE || !*path || (*path)[0] == '/' ||
+		!strchr(config->file, '/'))
 		return;
-	if (asprintf(&path, "%.*s/%s", (int)folder_len(config->file), config->file,
-		    config->node.key_file) < 0) {
+	if (asprintf(&anchored, "%.*s/%s", (int)folder_len(config->file), config->file, *path) <
+		0) {
 		builder->error = -ENOMEM;
 		return;
 	}
-	free(config->node.key_file);
-	config->node.key_file = path;
+	free(*path);
+	*path = anchored;
 }
 
 static enum qe_error join_prefixes(struct qe_config_peer *peer)
@@ -220,7 +220,8 @@ static enum qe_error finish(struct qe_builder *builder, const char *socket_path)
 {
 	struct qe_config *config = builder->config;
 
-	anchor_key_file(builder);
+	anchor(builder, "node", "key_file", &config->node.key_file);
+	anchor(builder, "security", "policy_file", &config->security.policy_file);
 	config->socket_path = strdup(socket_path ? socket_path : QE_SOCKET_PATH_DEFAULT);
 	if (!config->socket_path)
 		return -ENOMEM;

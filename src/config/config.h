@@ -70,7 +70,7 @@ struct qe_config_list {
 	size_t n;
 };
 
-#define QE_CONFIG_KEYS 15
+#define QE_CONFIG_KEYS 16
 #define QE_CONFIG_PEER_KEYS 6
 
 struct qe_config_peer {
@@ -108,6 +108,7 @@ struct qe_config {
 		enum qe_pq pq;
 		enum qe_cipher cipher;
 		uint16_t rotate_secs;
+		char *policy_file; /* NULL if there is none */
 	} security;
 	struct {
 		uint16_t workers;                   /* 0: as many as are good here */

@@ -58,6 +58,10 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 		.max = 600, .fallback = "300", .example = "300", .flag = "rotate-secs",
 		.metavar = "SECONDS",
 		.help = "The age at which a link is replaced by one with fresh keys."},
+	{"security", "policy_file", &qe_type_path, AT(security.policy_file),
+		.example = "/etc/quicether/policy.toml",
+		.help = "The rules that packets are allowed by (docs/policy.md). A relative path "
+			"starts at the folder of the file."},
 	{"performance", "workers", &qe_type_integer, AT(performance.workers), .max = QE_WORKERS_MAX,
 		.zero = "auto", .fallback = "auto", .example = "2",
 		.help = "Threads that carry packets; auto: one for each CPU of cpu_affinity, else "

@@ -16,14 +16,14 @@ static const void *value_of(const void *base, const struct qe_schema_key *key)
 	return (const char *)base + key->offset;
 }
 
-/* A name that was not given. */
+/* A name or a path that was not given. */
 static bool is_absent(const void *base, const struct qe_schema_key *key)
 {
 	const void *value = value_of(base, key);
 
 	if (key->list_max)
 		return ((const struct qe_config_list *)value)->n == 0;
-	return key->type == &qe_type_name && !*(char *const *)value;
+	return (key->type == &qe_type_name || key->type == &qe_type_path) && !*(char *const *)value;
 }
 
 static int put_string(FILE *to, const char *text)
@@ -118,13 +118,22 @@ static void show_toml(FILE *to, const struct qe_config *config)
 		if (strcmp(section, qe_schema[i].section) != 0)
 			fprintf(to, "\n[%s]\n", qe_schema[i].section);
 		section = qe_schema[i].section;
-		toml_key(to, config, &qe_schema[i], config, config->origins[i]);
+		if (qe_schema[i].list_max || !is_absent(config, &qe_schema[i]))
+			toml_key(to, config, &qe_schema[i], config, config->origins[i]);
 	}
 	for (size_t i = 0; i < config->n_peers; i++)
 		toml_peer(to, config, &config->peers[i]);
 }
 
 /* ---- JSON ---- */
+
+static void json_value(FILE *to, const struct qe_schema_key *key, const void *base)
+{
+	if (key->list_max == 0 && is_absent(base, key))
+		fprintf(to, "null");
+	else
+		put_value(to, key, base);
+}
 
 static void json_peer(FILE *to, const struct qe_config_peer *peer)
 {
@@ -133,10 +142,7 @@ static void json_peer(FILE *to, const struct qe_config_peer *peer)
 	for (size_t i = QE_CONFIG_KEYS; i < QE_SCHEMA_KEYS; i++) {
 		const struct qe_schema_key *key = &qe_schema[i];
 		fprintf(to, "%s\"%s\": ", between, key->key);
-		if (key->list_max == 0 && is_absent(peer, key))
-			fprintf(to, "null");
-		else
-			put_value(to, key, peer);
+		json_value(to, key, peer);
 		between = ", ";
 	}
 	fprintf(to, "}");
@@ -153,7 +159,7 @@ static void json_sections(FILE *to, const struct qe_config *config)
 			fprintf(to, "%s\"%s\": {", i ? "}, " : "", key->section);
 		section = key->section;
 		fprintf(to, "%s\"%s\": ", begins ? "" : ", ", key->key);
-		put_value(to, key, config);
+		json_value(to, key, config);
 	}
 	fprintf(to, "}");
 }

@@ -34,6 +34,7 @@ static const char full[] =
 	"pq = \"preferred\"\n"
 	"cipher = \"chacha20-poly1305\"\n"
 	"rotate_secs = 1\n"
+	"policy_file = \"policy.toml\"\n"
 	"[performance]\n"
 	"workers = 2\n"
 	"cpu_affinity = [3, 1]\n"
@@ -91,6 +92,7 @@ static void every_key_is_read([[maybe_unused]] void **state)
 	assert_int_equal(config->security.pq, QE_PQ_PREFERRED);
 	assert_int_equal(config->security.cipher, QE_CIPHER_CHACHA20_POLY1305);
 	assert_int_equal(config->security.rotate_secs, 1);
+	assert_string_equal(config->security.policy_file, "/x/policy.toml");
 	assert_int_equal(config->performance.workers, 2);
 	assert_int_equal(config->performance.cpu_affinity.n, 2);
 	assert_int_equal(config->performance.cpu_affinity.integers[0], 3);
@@ -152,7 +154,7 @@ static void layers_cover_one_another([[maybe_unused]] void **state)
 	qe_config_where(config, "network.listen", where, sizeof where);
 	assert_string_equal(where, "/x/c.toml:6:10: network.listen");
 	qe_config_where_endpoint(config, 0, 1, where, sizeof where);
-	assert_string_equal(where, "/x/c.toml:24:33: peers.endpoints");
+	assert_string_equal(where, "/x/c.toml:25:33: peers.endpoints");
 	qe_config_free(config);
 
 	inputs.flags = flags;
