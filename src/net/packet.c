@@ -164,6 +164,17 @@ enum qe_error qe_packet_parse(struct qe_packet *packet, struct qe_bytes bytes)
 	return parse_transport(packet, bytes.data);
 }
 
+struct qe_bytes qe_packet_trim(struct qe_bytes bytes)
+{
+	size_t len = bytes.len;
+
+	if (bytes.len >= 20 && bytes.data[0] >> 4 == 4)
+		len = qe_load_u16(bytes.data + 2);
+	else if (bytes.len >= 40 && bytes.data[0] >> 4 == 6)
+		len = 40u + qe_load_u16(bytes.data + 4);
+	return (struct qe_bytes){bytes.data, len < bytes.len ? len : bytes.len};
+}
+
 /* Multiplying by a secret and folding the upper half in: who does not know the seed cannot choose
  * flows that meet. */
 static uint64_t mix(uint64_t hash, const void *word, uint64_t secret)

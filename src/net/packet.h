@@ -38,6 +38,10 @@ struct qe_packet {
  * then bound elsewhere than its header says (RFC 5095, RFC 7126). *packet is then undefined. */
 enum qe_error qe_packet_parse(struct qe_packet *packet, struct qe_bytes bytes);
 
+/* The packet without what a link layer may have put behind its end; as it is if its length field
+ * says nothing of the kind. */
+struct qe_bytes qe_packet_trim(struct qe_bytes bytes);
+
 /* A transport checksum that may be left partial: TCP's or UDP's, of a whole packet. */
 static inline bool qe_packet_has_checksum(const struct qe_packet *packet)
 {

@@ -435,7 +435,7 @@ void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *
 	shard->reading = nullptr;
 	qe_list_init(&packet->place);
 	packet->offload = *offload;
-	packet->len = len;
+	packet->len = qe_packet_trim((struct qe_bytes){packet->data, len}).len;
 	packet->arrived = shard->now;
 	packet->started = false;
 	packet->current = (struct qe_bytes){};

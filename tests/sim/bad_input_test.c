@@ -221,6 +221,24 @@ static void refuses_wrong_lengths(void **)
 	done(&pair);
 }
 
+/* From the TUN, where somebody may have written the packet as an Ethernet card gave it. */
+static void takes_padding_off(void **)
+{
+	struct mesh_pair pair = liar_and_victim(50);
+
+	for (unsigned kind = 0; kind < 4; kind++) {
+		uint8_t packet[1400] = {};
+		size_t len = build(&pair, packet, kind % 2, kind / 2 ? QE_IP_UDP : QE_IP_TCP, 5);
+
+		mesh_inject(pair.a, nullptr, (struct qe_bytes){packet, len + 13});
+		settle(&pair);
+		mesh_check(pair.mesh, written.n == 1 && written.lens[0] == len &&
+					      memcmp(written.packets[0], packet, len) == 0);
+		forget_written();
+	}
+	done(&pair);
+}
+
 /* One wrong field, told by its place, in a packet that is right otherwise. */
 static void refuses_wrong_fields(void **)
 {
@@ -528,6 +546,7 @@ int main(void)
 		cmocka_unit_test(refuses_what_holds_no_packet),
 		cmocka_unit_test(refuses_bad_packets_in_halves),
 		cmocka_unit_test(refuses_wrong_lengths),
+		cmocka_unit_test(takes_padding_off),
 		cmocka_unit_test(refuses_wrong_fields),
 		cmocka_unit_test(refuses_source_routes),
 		cmocka_unit_test(takes_nothing_but_packets),

@@ -108,6 +108,8 @@ uint64_t mesh_packets_in(const struct qe_offload *offload, struct qe_bytes bytes
 {
 	struct qe_packet parsed;
 	uint64_t n = 0;
+
+	bytes = qe_packet_trim(bytes);
 	if (offload->gso == QE_GSO_NONE || offload->gso_size == 0 ||
 		qe_packet_parse(&parsed, bytes) != QE_OK)
 		return 1;

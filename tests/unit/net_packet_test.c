@@ -88,6 +88,20 @@ static void other_lengths_are_refused(void **state)
 		qe_packet_parse(&(struct qe_packet){}, (struct qe_bytes){}), QE_ERR_SYNTAX);
 }
 
+static void padding_is_trimmed(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct spec spec = random_packet();
+		size_t len = build(bytes, &spec), padding = random_below(64),
+		       cut = random_below(len);
+
+		assert_int_equal(qe_packet_trim((struct qe_bytes){bytes, len + padding}).len, len);
+		assert_int_equal(qe_packet_trim((struct qe_bytes){bytes, cut}).len, cut);
+	}
+	assert_int_equal(qe_packet_trim((struct qe_bytes){}).len, 0);
+}
+
 static void mutations_stay_in_bounds(void **state)
 {
 	(void)state;
@@ -437,6 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_gives_what_was_built),
 		cmocka_unit_test(other_lengths_are_refused),
+		cmocka_unit_test(padding_is_trimmed),
 		cmocka_unit_test(mutations_stay_in_bounds),
 		cmocka_unit_test(extension_headers),
 		cmocka_unit_test(ipv4_fragments_show_no_ports),
