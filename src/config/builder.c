@@ -144,6 +144,41 @@ void qe_builder_begin_list(
 	clear_list(value_of(scope, key), key->type);
 }
 
+static char *trim(char *text)
+{
+	text += strspn(text, " ");
+	for (size_t len = strlen(text); len && text[len - 1] == ' '; len--)
+		text[len - 1] = '\0';
+	return text;
+}
+
+void qe_builder_append_items(struct qe_builder *builder, struct qe_scope scope,
+	const struct qe_schema_key *key, const struct qe_item *items)
+{
+	const char *meant = qe_schema_find_short(key, items->text);
+	char *copy = strdup(meant ? meant : items->text);
+
+	if (!copy) {
+		builder->error = -ENOMEM;
+		return;
+	}
+	char *rest = trim(copy);
+	if (*rest == '\0')
+		rest = nullptr;
+	while (rest) {
+		struct qe_item item = {trim(strsep(&rest, ",")), items->origin};
+		qe_builder_append(builder, scope, key, &item);
+	}
+	free(copy);
+}
+
+void qe_builder_set_list(struct qe_builder *builder, struct qe_scope scope,
+	const struct qe_schema_key *key, const struct qe_item *item)
+{
+	qe_builder_begin_list(scope, key, item->origin);
+	qe_builder_append_items(builder, scope, key, item);
+}
+
 /* ---- peers ---- */
 
 struct qe_config_peer *qe_builder_add_peer(struct qe_builder *builder, struct qe_origin origin)

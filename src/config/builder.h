@@ -31,10 +31,16 @@ struct qe_scope qe_peer_scope(struct qe_config_peer *peer);
  * leaves the key as it was. */
 void qe_builder_set(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_item *item);
-/* For a list: make it empty, then append item by item. */
+/* For a list: make it empty, then append item by item, or several with commas, and perhaps spaces,
+ * between them. */
 void qe_builder_begin_list(
 	struct qe_scope scope, const struct qe_schema_key *key, struct qe_origin origin);
 void qe_builder_append(struct qe_builder *builder, struct qe_scope scope,
+	const struct qe_schema_key *key, const struct qe_item *item);
+void qe_builder_append_items(struct qe_builder *builder, struct qe_scope scope,
+	const struct qe_schema_key *key, const struct qe_item *items);
+/* The list anew, from a word for the whole, or from items with commas between them. */
+void qe_builder_set_list(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_item *item);
 /* NULL if there is no room for more, which is reported. Valid until the next call. */
 struct qe_config_peer *qe_builder_add_peer(struct qe_builder *builder, struct qe_origin origin);
@@ -48,8 +54,8 @@ void qe_builder_read_environment(struct qe_builder *builder, char *const *enviro
 void qe_builder_read_flags(
 	struct qe_builder *builder, const struct qe_config_flag *flags, size_t n);
 
-/* What only the whole can show: peers that share an id, a name or an address, prefixes that
- * overlap. */
+/* What only the whole can show: peers that share an id or a name, prefixes with two
+ * owners, keys that need another. */
 void qe_builder_check(struct qe_builder *builder);
 
 /* "/etc/quicether/config.toml", "QUICETHER_NETWORK_MTU", "--mtu" or "default". */

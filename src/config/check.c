@@ -105,12 +105,13 @@ static enum qe_error check_peers(struct qe_builder *builder)
 	return QE_OK;
 }
 
-/* ---- prefixes of two owners that overlap ---- */
+/* ---- who owns which prefix ---- */
 
-/* A prefix and who claims it. */
+/* A prefix, and who claims to own it or to be a gateway to it. */
 struct claim {
 	struct qe_prefix prefix;
 	size_t owner; /* index of a peer, or SELF */
+	bool gateway;
 	const struct qe_schema_key *key;
 	struct qe_origin origin;
 };
@@ -120,34 +121,59 @@ struct claims {
 	size_t n;
 };
 
-static void add_claims(struct claims *claims, size_t owner, const struct qe_schema_key *key,
+static void add_claims(struct claims *claims, const struct claim *as,
 	const struct qe_prefix *prefixes, const struct qe_config_list *list)
 {
-	for (size_t i = 0; i < list->n; i++)
-		claims->items[claims->n++] = (struct claim){
-			prefixes[i], owner, key, list->origins[i]};
+	for (size_t i = 0; i < list->n; i++) {
+		struct claim *claim = &claims->items[claims->n++];
+
+		*claim = *as;
+		claim->prefix = prefixes[i];
+		claim->origin = list->origins[i];
+	}
+}
+
+static void add_own_claims(struct claims *claims, const struct qe_config *config)
+{
+	const struct qe_config_list *addrs = &config->network.tun_addr,
+				    *subnets = &config->network.advertise_subnets,
+				    *forward = &config->network.forward_subnets;
+	struct claim as = {.owner = SELF, .key = qe_schema_find("network", "tun_addr")};
+
+	add_claims(claims, &as, config->local, addrs);
+	as.key = qe_schema_find("network", "advertise_subnets");
+	add_claims(claims, &as, config->local + addrs->n, subnets);
+	as.key = qe_schema_find("network", "forward_subnets");
+	as.gateway = true;
+	add_claims(claims, &as, forward->prefixes, forward);
+}
+
+static void add_claims_of_peer(
+	struct claims *claims, size_t owner, const struct qe_config_peer *peer)
+{
+	struct claim as = {.owner = owner, .key = peer_key("addresses")};
+
+	add_claims(claims, &as, peer->prefixes, &peer->addresses);
+	as.key = peer_key("subnets");
+	add_claims(claims, &as, peer->prefixes + peer->addresses.n, &peer->subnets);
+	as.key = peer_key("gateway_subnets");
+	as.gateway = true;
+	add_claims(claims, &as, peer->gateway_subnets.prefixes, &peer->gateway_subnets);
 }
 
 static enum qe_error collect(struct claims *ret_claims, const struct qe_config *config)
 {
-	const struct qe_config_list *addrs = &config->network.tun_addr;
+	size_t n = config->n_local + config->network.forward_subnets.n;
 	struct claims claims = {};
-	size_t n = config->n_local;
 
 	for (size_t i = 0; i < config->n_peers; i++)
-		n += config->peers[i].n_prefixes;
+		n += config->peers[i].n_prefixes + config->peers[i].gateway_subnets.n;
 	claims.items = calloc(n ? n : 1, sizeof *claims.items);
 	if (!claims.items)
 		return -ENOMEM;
-	add_claims(&claims, SELF, qe_schema_find("network", "tun_addr"), config->local, addrs);
-	add_claims(&claims, SELF, qe_schema_find("network", "advertise_subnets"),
-		config->local + addrs->n, &config->network.advertise_subnets);
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct qe_config_peer *peer = &config->peers[i];
-		add_claims(&claims, i, peer_key("addresses"), peer->prefixes, &peer->addresses);
-		add_claims(&claims, i, peer_key("subnets"), peer->prefixes + peer->addresses.n,
-			&peer->subnets);
-	}
+	add_own_claims(&claims, config);
+	for (size_t i = 0; i < config->n_peers; i++)
+		add_claims_of_peer(&claims, i, &config->peers[i]);
 	*ret_claims = claims;
 	return QE_OK;
 }
@@ -161,52 +187,76 @@ static int compare_origins(struct qe_origin a, struct qe_origin b)
 	return (a.column > b.column) - (a.column < b.column);
 }
 
-/* A covering prefix comes before what it covers; of equal ones, what was said first. */
+/* Of equal prefixes, owners come before gateways, and then what was said first. */
 static int compare_claims(const void *a, const void *b)
 {
 	const struct claim *x = a, *y = b;
 	int order = qe_prefix_compare(&x->prefix, &y->prefix);
 
+	if (order == 0)
+		order = x->gateway - y->gateway;
 	return order ? order : compare_origins(x->origin, y->origin);
 }
 
-/* Reported at what was said later. */
-static void report_overlap(struct qe_builder *builder, const struct claim *a, const struct claim *b)
+static void report_second_owner(
+	struct qe_builder *builder, const struct claim *early, const struct claim *late)
 {
-	const struct claim *early = compare_origins(a->origin, b->origin) <= 0 ? a : b;
-	const struct claim *late = early == a ? b : a;
-	char mine[QE_PREFIX_TEXT_SIZE], theirs[QE_PREFIX_TEXT_SIZE], other[PEER_TEXT_SIZE];
+	char prefix[QE_PREFIX_TEXT_SIZE], other[PEER_TEXT_SIZE];
 
-	qe_prefix_format(mine, &late->prefix);
-	qe_prefix_format(theirs, &early->prefix);
+	qe_prefix_format(prefix, &late->prefix);
 	if (early->owner == SELF)
 		snprintf(other, sizeof other, "this node (%s)", early->key->key);
 	else
 		format_peer(other, &builder->config->peers[early->owner]);
 	qe_builder_report(builder, late->key, late->origin,
-		"%s overlaps %s of %s; expected prefixes that belong to one node only", mine,
-		theirs, other);
+		"%s belongs to %s already; expected prefixes that belong to one node only", prefix,
+		other);
 }
 
-/* Prefixes overlap only by nesting. So go through them in order with the stack of those that the
- * current one lies in, at most one for each length; if the innermost belongs to the same owner,
- * those around it have been compared already. */
-static void check_overlaps(struct qe_builder *builder, const struct claims *claims)
+static void report_gateway_to_own(
+	struct qe_builder *builder, const struct claim *own, const struct claim *claim)
 {
-	const struct claim *around[129 + 1];
-	size_t depth = 0;
+	char prefix[QE_PREFIX_TEXT_SIZE];
+
+	qe_prefix_format(prefix, &claim->prefix);
+	qe_builder_report(builder, claim->key, claim->origin,
+		"%s is this node's own (%s); expected what others have", prefix, own->key->key);
+}
+
+/* Prefixes may nest, as the longest decides, and any number of gateways may lead to one: it is a
+ * contradiction only that two own the same, or that a gateway leads to what is here. */
+static void check_owners(struct qe_builder *builder, const struct claims *claims)
+{
+	const struct claim *first = nullptr, *own = nullptr; /* of the prefix at hand */
 
 	qsort(claims->items, claims->n, sizeof *claims->items, compare_claims);
 	for (size_t i = 0; i < claims->n; i++) {
 		const struct claim *claim = &claims->items[i];
-		while (depth && !qe_prefix_covers(&around[depth - 1]->prefix, &claim->prefix))
-			depth--;
-		if (depth && around[depth - 1]->owner != claim->owner)
-			report_overlap(builder, around[depth - 1], claim);
-		if (depth && around[depth - 1]->prefix.length == claim->prefix.length)
-			depth--;
-		around[depth++] = claim;
+
+		if (!first || qe_prefix_compare(&first->prefix, &claim->prefix) != 0) {
+			first = claim;
+			own = nullptr;
+		}
+		if (!claim->gateway && claim->owner == SELF)
+			own = claim;
+		if (!claim->gateway && claim->owner != first->owner)
+			report_second_owner(builder, first, claim);
+		if (claim->gateway && own)
+			report_gateway_to_own(builder, own, claim);
 	}
+}
+
+/* Nobody owns everything. */
+static void check_default_route(struct qe_builder *builder, const struct claim *claim)
+{
+	char prefix[QE_PREFIX_TEXT_SIZE];
+
+	if (claim->prefix.length > 0 || (claim->gateway && claim->owner == SELF))
+		return;
+	qe_prefix_format(prefix, &claim->prefix);
+	qe_builder_report(builder, claim->key, claim->origin, "%s is a default route; expected %s",
+		prefix,
+		claim->owner == SELF ? "it in forward_subnets" : "exit = true to allow one");
 }
 
 /* ---- the overlay's own prefix ---- */
@@ -220,7 +270,8 @@ static void check_overlay(struct qe_builder *builder, const struct claim *claim)
 {
 	char text[QE_PREFIX_TEXT_SIZE];
 
-	if (!qe_prefix_overlaps(&claim->prefix, &overlay))
+	if (claim->gateway || claim->prefix.length == 0 ||
+		!qe_prefix_overlaps(&claim->prefix, &overlay))
 		return;
 	if (claim->owner != SELF) {
 		struct qe_addr own = qe_node_id_overlay_addr(
@@ -234,6 +285,12 @@ static void check_overlay(struct qe_builder *builder, const struct claim *claim)
 		"%s overlaps fd51:e700::/24, where every node has the address that its NodeId "
 		"gives it; expected other addresses",
 		text);
+}
+
+static void check_claim(struct qe_builder *builder, const struct claim *claim)
+{
+	check_default_route(builder, claim);
+	check_overlay(builder, claim);
 }
 
 /* ---- workers ---- */
@@ -251,6 +308,65 @@ static void check_workers(struct qe_builder *builder)
 		config->performance.workers);
 }
 
+/* ---- gateways ---- */
+
+static void check_role(struct qe_builder *builder)
+{
+	const struct qe_config *config = builder->config;
+	const struct qe_schema_key *key = qe_schema_find("network", "forward_subnets");
+
+	if (config->network.forward_subnets.n == 0 || config->node.role != QE_ROLE_NODE)
+		return;
+	qe_builder_report(builder, key, config->origins[qe_schema_origin(key)],
+		"is for gateways; expected role = \"gateway\" under [node], or --role gateway");
+}
+
+static bool overlaps_any(const struct qe_prefix *prefix, const struct qe_config_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (qe_prefix_overlaps(prefix, &list->prefixes[i]))
+			return true;
+	return false;
+}
+
+/* "true" stands for one prefix of each family, of which either may be idle. */
+static void check_masquerade(struct qe_builder *builder)
+{
+	const struct qe_config *config = builder->config;
+	const struct qe_config_list *list = &config->network.masquerade;
+	const struct qe_config_list *forward = &config->network.forward_subnets,
+				    *advertised = &config->network.advertise_subnets;
+	char prefix[QE_PREFIX_TEXT_SIZE];
+
+	for (size_t i = 0; i < list->n; i++) {
+		bool idle = list->prefixes[i].length == 0
+				    ? forward->n == 0 && advertised->n == 0
+				    : !overlaps_any(&list->prefixes[i], forward) &&
+					      !overlaps_any(&list->prefixes[i], advertised);
+
+		if (!idle)
+			continue;
+		qe_prefix_format(prefix, &list->prefixes[i]);
+		qe_builder_report(builder, qe_schema_find("network", "masquerade"),
+			list->origins[i],
+			"%s reaches nothing that this node forwards to; expected a prefix of "
+			"forward_subnets or advertise_subnets",
+			prefix);
+	}
+}
+
+static void check_default_gateway(struct qe_builder *builder)
+{
+	const struct qe_config *config = builder->config;
+	const struct qe_schema_key *key = qe_schema_find("overlay", "default_gateway");
+
+	if (!config->overlay.default_gateway || config->default_gateway != SIZE_MAX)
+		return;
+	qe_builder_report(builder, key, config->origins[qe_schema_origin(key)],
+		"there is no peer \"%s\"; expected the name or the NodeId of one of [[peers]]",
+		config->overlay.default_gateway);
+}
+
 /* ---- together ---- */
 
 void qe_builder_check(struct qe_builder *builder)
@@ -261,14 +377,17 @@ void qe_builder_check(struct qe_builder *builder)
 	if (builder->diagnostics->n)
 		return;
 	check_workers(builder);
+	check_role(builder);
+	check_masquerade(builder);
+	check_default_gateway(builder);
 	builder->error = check_peers(builder);
 	if (builder->error == QE_OK)
 		builder->error = collect(&claims, builder->config);
 	if (builder->error != QE_OK)
 		return;
 	for (size_t i = 0; i < claims.n; i++)
-		check_overlay(builder, &claims.items[i]);
-	check_overlaps(builder, &claims);
+		check_claim(builder, &claims.items[i]);
+	check_owners(builder, &claims);
 	free(claims.items);
 }
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "config/builder.h"
+#include "crypto/node_id.h"
 #include "net/addr.h"
 
 #define SYSTEM_FOLDER "/etc/quicether"
@@ -116,9 +117,14 @@ static enum qe_error find_file(
 static void set_text(
 	struct qe_builder *builder, const char *section, const char *key, const char *text)
 {
+	const struct qe_schema_key *row = qe_schema_find(section, key);
+	struct qe_scope scope = qe_builder_scope(builder);
 	struct qe_item item = {.text = text};
 
-	qe_builder_set(builder, qe_builder_scope(builder), qe_schema_find(section, key), &item);
+	if (row->list_max)
+		qe_builder_set_list(builder, scope, row, &item);
+	else
+		qe_builder_set(builder, scope, row, &item);
 }
 
 /* The host's name, as far as it can be a name here. */
@@ -168,22 +174,29 @@ static void set_defaults(struct qe_builder *builder, char *const *environment)
 /* ---- what follows from the whole ---- */
 
 /* In the file a relative path starts at the file's folder, wherever the daemon is started from. */
-static void anchor(struct qe_builder *builder, const char *section, const char *key, char **path)
+static enum qe_error anchor_path(char **path, const char *file)
 {
-	const struct qe_config *config = builder->config;
-	size_t origin = qe_schema_origin(qe_schema_find(section, key));
-	char *anchored;
+	char *whole;
 
-	if (config->origins[origin].source != QE_SOURCE_FILE || !*path || (*path)[0] == '/' ||
-		!strchr(config->file, '/'))
-		return;
-	if (asprintf(&anchored, "%.*s/%s", (int)folder_len(config->file), config->file, *path) <
-		0) {
-		builder->error = -ENOMEM;
-		return;
-	}
+	if (!*path || (*path)[0] == '/' || !strchr(file, '/'))
+		return QE_OK;
+	if (asprintf(&whole, "%.*s/%s", (int)folder_len(file), file, *path) < 0)
+		return -ENOMEM;
 	free(*path);
-	*path = anchored;
+	*path = whole;
+	return QE_OK;
+}
+
+static enum qe_error anchor_paths(struct qe_config *config)
+{
+	for (size_t i = 0; i < QE_CONFIG_KEYS; i++) {
+		char **path = (char **)((char *)config + qe_schema[i].offset);
+
+		if (qe_schema[i].type == &qe_type_path &&
+			config->origins[i].source == QE_SOURCE_FILE)
+			QE_TRY(anchor_path(path, config->file));
+	}
+	return QE_OK;
 }
 
 static enum qe_error join_prefixes(struct qe_config_peer *peer)
@@ -216,18 +229,35 @@ static enum qe_error join_local(struct qe_config *config)
 	return QE_OK;
 }
 
+/* No name is a NodeId. */
+static void find_default_gateway(struct qe_config *config)
+{
+	const char *text = config->overlay.default_gateway;
+	struct qe_node_id id;
+	bool is_id = text && qe_node_id_parse(&id, text) == QE_OK;
+
+	config->default_gateway = SIZE_MAX;
+	for (size_t i = 0; text && i < config->n_peers; i++) {
+		const struct qe_config_peer *peer = &config->peers[i];
+
+		if (is_id ? qe_node_id_equal(&peer->id, &id)
+			  : peer->name && strcmp(peer->name, text) == 0)
+			config->default_gateway = i;
+	}
+}
+
 static enum qe_error finish(struct qe_builder *builder, const char *socket_path)
 {
 	struct qe_config *config = builder->config;
 
-	anchor(builder, "node", "key_file", &config->node.key_file);
-	anchor(builder, "security", "policy_file", &config->security.policy_file);
+	QE_TRY(anchor_paths(config));
 	config->socket_path = strdup(socket_path ? socket_path : QE_SOCKET_PATH_DEFAULT);
 	if (!config->socket_path)
 		return -ENOMEM;
 	QE_TRY(join_local(config));
 	for (size_t i = 0; i < config->n_peers; i++)
 		QE_TRY(join_prefixes(&config->peers[i]));
+	find_default_gateway(config);
 	qe_builder_check(builder);
 	return builder->error;
 }

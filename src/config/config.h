@@ -24,10 +24,13 @@
 #define QE_PEER_GROUPS_MAX 64
 #define QE_TUN_ADDRS_MAX 64
 #define QE_ADVERTISE_MAX 1024
+#define QE_FORWARD_MAX 1024
+#define QE_ACCEPT_MAX 1024
+#define QE_PROBES_MAX 16
 #define QE_CPU_MAX 1023
 #define QE_CONFIG_FILE_MAX (1024 * 1024)
 
-enum qe_role { QE_ROLE_NODE, QE_ROLE_GATEWAY };
+enum qe_role { QE_ROLE_NODE, QE_ROLE_GATEWAY, QE_ROLE_ENTERPRISE };
 enum qe_log_level { QE_LOG_ERROR, QE_LOG_WARN, QE_LOG_INFO, QE_LOG_DEBUG };
 
 /* Where a value came from. Line and column count from 1, and are 0 outside of the file. */
@@ -70,16 +73,18 @@ struct qe_config_list {
 	size_t n;
 };
 
-#define QE_CONFIG_KEYS 16
-#define QE_CONFIG_PEER_KEYS 6
+#define QE_CONFIG_KEYS 24
+#define QE_CONFIG_PEER_KEYS 8
 
 struct qe_config_peer {
 	char *name; /* NULL if it has none */
 	struct qe_node_id id;
-	struct qe_config_list endpoints; /* endpoints */
-	struct qe_config_list addresses; /* prefixes; hosts */
-	struct qe_config_list subnets;   /* prefixes */
-	struct qe_config_list groups;    /* names */
+	struct qe_config_list endpoints;       /* endpoints */
+	struct qe_config_list addresses;       /* prefixes; hosts */
+	struct qe_config_list subnets;         /* prefixes */
+	struct qe_config_list gateway_subnets; /* prefixes */
+	bool exit;
+	struct qe_config_list groups; /* names */
 	/* addresses, then subnets: what it may send from and what is routed to it, besides its own
 	 * overlay address. */
 	struct qe_prefix *prefixes;
@@ -101,14 +106,24 @@ struct qe_config {
 		char *tun_name;                          /* fits QE_TUN_NAME_SIZE */
 		struct qe_config_list tun_addr;          /* addrs */
 		struct qe_config_list advertise_subnets; /* prefixes */
+		struct qe_config_list forward_subnets;   /* prefixes */
+		struct qe_config_list masquerade;        /* prefixes: destinations */
+		struct qe_config_list probe;             /* prefixes; hosts */
+		uint16_t metric;
 		uint16_t mtu;
 		uint16_t dscp; /* 0 to QE_DSCP_MAX */
 	} network;
 	struct {
+		char *default_gateway;               /* as written; NULL: none */
+		struct qe_config_list accept_routes; /* prefixes: what lies in one of them */
+		bool accept_routes_over_lan;
+	} overlay;
+	struct {
 		enum qe_pq pq;
 		enum qe_cipher cipher;
 		uint16_t rotate_secs;
-		char *policy_file; /* NULL if there is none */
+		char *policy_file; /* NULL: none */
+		char *audit_log;   /* NULL: none */
 	} security;
 	struct {
 		uint16_t workers;                   /* 0: as many as are good here */
@@ -119,6 +134,7 @@ struct qe_config {
 	} monitoring;
 	struct qe_config_peer *peers;
 	size_t n_peers;
+	size_t default_gateway; /* the index of that peer; SIZE_MAX if there is none */
 	/* tun_addr as hosts, then advertise_subnets: what is this node's, besides its own overlay
 	 * address. */
 	struct qe_prefix *local;

@@ -101,22 +101,46 @@ static void report_type(struct qe_builder *builder, const struct qe_schema_key *
 		type_name(value->type), expected);
 }
 
+static bool is_string(const struct qe_schema_type *type)
+{
+	return !type->integer && !type->boolean;
+}
+
 /* The value as a text, in digits if it is an integer; NULL if it is of another type than the key's.
  */
 static const char *text_of(const struct qe_schema_key *key, const struct qe_toml_value *value,
 	char digits[static DIGITS_SIZE])
 {
 	if (value->type == QE_TOML_STRING)
-		return !key->type->integer || key->zero ? value->string : nullptr;
+		return is_string(key->type) || key->zero ? value->string : nullptr;
+	if (value->type == QE_TOML_BOOLEAN && key->type->boolean)
+		return value->integer ? "true" : "false";
 	if (value->type != QE_TOML_INTEGER || !key->type->integer)
 		return nullptr;
 	snprintf(digits, DIGITS_SIZE, "%" PRId64, value->integer);
 	return digits;
 }
 
+/* A word that stands for a whole list, or NULL. */
+static const char *short_of(const struct qe_schema_key *key, const struct qe_toml_value *value)
+{
+	static const char *const booleans[] = {"false", "true"};
+	const char *word = value->type == QE_TOML_BOOLEAN  ? booleans[value->integer]
+			   : value->type == QE_TOML_STRING ? value->string
+							   : nullptr;
+
+	return word && qe_schema_find_short(key, word) ? word : nullptr;
+}
+
 static void read_list(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_toml_value *value)
 {
+	const struct qe_item whole = {short_of(key, value), origin_of(value->place)};
+
+	if (whole.text) {
+		qe_builder_set_list(builder, scope, key, &whole);
+		return;
+	}
 	if (value->type != QE_TOML_ARRAY) {
 		report_type(builder, key, value, false);
 		return;

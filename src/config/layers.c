@@ -10,34 +10,6 @@
 #define PREFIX "QUICETHER_"
 #define ENVIRONMENT_NAME_MAX 64
 
-static char *trim(char *text)
-{
-	text += strspn(text, " ");
-	for (size_t len = strlen(text); len && text[len - 1] == ' '; len--)
-		text[len - 1] = '\0';
-	return text;
-}
-
-/* Items of a list, separated by commas, with or without spaces around them. */
-static void append_items(struct qe_builder *builder, struct qe_scope scope,
-	const struct qe_schema_key *key, struct qe_origin origin, const char *text)
-{
-	char *copy = strdup(text);
-
-	if (!copy) {
-		builder->error = -ENOMEM;
-		return;
-	}
-	char *rest = trim(copy);
-	if (*rest == '\0')
-		rest = nullptr;
-	while (rest) {
-		struct qe_item item = {trim(strsep(&rest, ",")), origin};
-		qe_builder_append(builder, scope, key, &item);
-	}
-	free(copy);
-}
-
 /* ---- environment ---- */
 
 static void read_variable(
@@ -47,12 +19,10 @@ static void read_variable(
 	const struct qe_item item = {text, origin};
 	struct qe_scope scope = qe_builder_scope(builder);
 
-	if (key->list_max == 0) {
+	if (key->list_max == 0)
 		qe_builder_set(builder, scope, key, &item);
-		return;
-	}
-	qe_builder_begin_list(scope, key, origin);
-	append_items(builder, scope, key, origin, text);
+	else
+		qe_builder_set_list(builder, scope, key, &item);
 }
 
 /* Whether a name is QUICETHER_SECTION_ and more: other programs' variables, and those that are no
@@ -182,7 +152,8 @@ void qe_builder_read_flags(struct qe_builder *builder, const struct qe_config_fl
 		} else {
 			if (is_first(flags, i))
 				qe_builder_begin_list(scope, key, origin);
-			append_items(builder, scope, key, origin, flags[i].value);
+			qe_builder_append_items(
+				builder, scope, key, &(struct qe_item){flags[i].value, origin});
 		}
 	}
 }

@@ -4,11 +4,16 @@
 #include <ctype.h>
 #include <string.h>
 
-static const char *const roles[] = {"node", "gateway", nullptr};
+static const char *const roles[] = {"node", "gateway", "enterprise", nullptr};
 static const char *const pqs[] = {"required", "preferred", nullptr};
 static const char *const ciphers[] = {
 	"auto", "aes-256-gcm", "aes-128-gcm", "chacha20-poly1305", nullptr};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", nullptr};
+
+/* Whatever lies in one of a list's prefixes is meant, so these two mean everything. */
+#define EVERYTHING "0.0.0.0/0,::/0"
+static const struct qe_schema_short all_or_none[] = {{"all", EVERYTHING}, {"none", ""}, {}};
+static const struct qe_schema_short yes_or_no[] = {{"true", EVERYTHING}, {"false", ""}, {}};
 
 #define AT(field) .offset = offsetof(struct qe_config, field)
 #define AT_PEER(field) .offset = offsetof(struct qe_config_peer, field)
@@ -18,8 +23,9 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 		.example = "laptop",
 		.help = "What this node calls itself. Information only: trust is in the NodeId."},
 	{"node", "role", &qe_type_choice, AT(node.role), .words = roles, .fallback = "node",
-		.example = "gateway",
-		.help = "A gateway forwards for the subnets behind it (advertise_subnets)."},
+		.example = "gateway", .flag = "role", .metavar = "ROLE",
+		.help = "A gateway forwards for others (forward_subnets). An enterprise node may, "
+			"too, and denies everything until there is a policy."},
 	{"node", "key_file", &qe_type_path, AT(node.key_file),
 		.computed =
 			"/etc/quicether/node.key, or node.key beside a file in ~/.config/quicether",
@@ -40,13 +46,42 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 	{"network", "advertise_subnets", &qe_type_prefix, AT(network.advertise_subnets),
 		.list_max = QE_ADVERTISE_MAX, .example = "192.168.1.0/24",
 		.flag = "advertise-subnet", .metavar = "PREFIX",
-		.help = "Subnets behind this node, which it forwards to and from."},
+		.help = "Subnets behind this node, its own: it forwards to and from them."},
+	{"network", "forward_subnets", &qe_type_prefix, AT(network.forward_subnets),
+		.list_max = QE_FORWARD_MAX, .example = "10.0.0.0/8", .flag = "forward-subnet",
+		.metavar = "PREFIX",
+		.help = "What this gateway forwards to for its peers, without owning it; "
+			"0.0.0.0/0 and ::/0: the Internet."},
+	{"network", "masquerade", &qe_type_prefix, AT(network.masquerade),
+		.list_max = QE_FORWARD_MAX, .shorts = yes_or_no, .fallback = "false",
+		.example = "10.0.0.0/8",
+		.help = "Where packets out of the overlay leave with this host's address (NAT): "
+			"everywhere, or for destinations in these prefixes."},
+	{"network", "probe", &qe_type_host, AT(network.probe), .list_max = QE_PROBES_MAX,
+		.example = "192.168.1.1",
+		.help = "Addresses behind this gateway that answer pings. While none does, it "
+			"withdraws what it advertises and forwards for."},
+	{"network", "metric", &qe_type_integer, AT(network.metric), .max = UINT16_MAX,
+		.fallback = "100", .example = "200",
+		.help = "How this node ranks among several for one prefix: the lowest is used."},
 	{"network", "mtu", &qe_type_integer, AT(network.mtu), .min = QE_MTU_MIN, .max = QE_MTU_MAX,
 		.fallback = "1400", .example = "1400", .help = "The MTU of the TUN interface."},
 	{"network", "dscp", &qe_type_integer, AT(network.dscp), .max = QE_DSCP_MAX, .fallback = "0",
 		.example = "46",
 		.help = "The DSCP of what this node sends to its peers, whatever the packets "
 			"inside have."},
+	{"overlay", "default_gateway", &qe_type_peer, AT(overlay.default_gateway),
+		.example = "gateway",
+		.help = "The peer, by name or NodeId, that gets what no other route is for."},
+	{"overlay", "accept_routes", &qe_type_prefix, AT(overlay.accept_routes),
+		.list_max = QE_ACCEPT_MAX, .shorts = all_or_none, .fallback = "all",
+		.example = "10.0.0.0/8",
+		.help = "Which routes to peers this host uses: all, none, or those that lie in "
+			"these prefixes."},
+	{"overlay", "accept_routes_over_lan", &qe_type_boolean, AT(overlay.accept_routes_over_lan),
+		.fallback = "false", .example = "true",
+		.help = "Use them also where they overlap a network that this host is connected "
+			"to."},
 	{"security", "pq", &qe_type_choice, AT(security.pq), .words = pqs, .fallback = "required",
 		.example = "required",
 		.help = "Post-quantum key exchange (X25519MLKEM768): required, or only preferred."},
@@ -62,6 +97,10 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 		.example = "/etc/quicether/policy.toml",
 		.help = "The rules that packets are allowed by (docs/policy.md). A relative path "
 			"starts at the folder of the file."},
+	{"security", "audit_log", &qe_type_path, AT(security.audit_log),
+		.example = "/var/log/quicether/audit.jsonl",
+		.help = "Where records of what happened go, one JSON object in a line. A relative "
+			"path starts at the folder of the file."},
 	{"performance", "workers", &qe_type_integer, AT(performance.workers), .max = QE_WORKERS_MAX,
 		.zero = "auto", .fallback = "auto", .example = "2",
 		.help = "Threads that carry packets; auto: one for each CPU of cpu_affinity, else "
@@ -91,6 +130,12 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 	{"peers", "subnets", &qe_type_prefix, AT_PEER(subnets), .list_max = QE_PEER_PREFIXES_MAX,
 		.example = "192.168.1.0/24",
 		.help = "Subnets behind the peer: routed to it, and accepted from it."},
+	{"peers", "gateway_subnets", &qe_type_prefix, AT_PEER(gateway_subnets),
+		.list_max = QE_PEER_PREFIXES_MAX, .example = "10.0.0.0/8",
+		.help = "What the peer may forward for as a gateway: it has to advertise it, or "
+			"parts of it."},
+	{"peers", "exit", &qe_type_boolean, AT_PEER(exit), .fallback = "false", .example = "true",
+		.help = "Whether the peer may advertise a default route."},
 	{"peers", "groups", &qe_type_name, AT_PEER(groups), .list_max = QE_PEER_GROUPS_MAX,
 		.example = "servers", .help = "Groups that the peer belongs to, for policy."},
 };
@@ -118,6 +163,14 @@ bool qe_schema_has_section(const char *section)
 		if (strcmp(qe_schema[i].section, section) == 0)
 			return true;
 	return false;
+}
+
+const char *qe_schema_find_short(const struct qe_schema_key *key, const char *word)
+{
+	for (const struct qe_schema_short *at = key->shorts; at && at->word; at++)
+		if (strcmp(at->word, word) == 0)
+			return at->list;
+	return nullptr;
 }
 
 bool qe_schema_is_peer(const struct qe_schema_key *key)
@@ -163,6 +216,8 @@ void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key 
 {
 	if (key->words)
 		add_words(to, key->words);
+	else if (key->type->boolean)
+		qe_text_add(to, "true or false");
 	else if (key->type->integer)
 		qe_text_addf(to, "an integer from %u to %u%s%s%s", key->min, key->max,
 			key->zero ? " or \"" : "", key->zero ? key->zero : "",
@@ -171,8 +226,20 @@ void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key 
 		qe_text_addf(to, "%s such as \"%s\"", key->type->expected, key->example);
 }
 
+static void add_shorts(struct qe_text *to, const struct qe_schema_key *key)
+{
+	for (const struct qe_schema_short *at = key->shorts; at && at->word; at++) {
+		bool bare = strcmp(at->word, "true") == 0 || strcmp(at->word, "false") == 0;
+		qe_text_addf(
+			to, bare ? "%s%s" : "%s\"%s\"", at == key->shorts ? "" : ", ", at->word);
+	}
+	qe_text_add(to, key->shorts ? " or " : "");
+}
+
 void qe_schema_add_expected(struct qe_text *to, const struct qe_schema_key *key)
 {
+	if (key->list_max)
+		add_shorts(to, key);
 	if (key->list_max)
 		qe_text_addf(to,
 			key->type->integer ? "an array such as [%s]" : "an array such as [\"%s\"]",

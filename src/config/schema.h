@@ -15,7 +15,9 @@ struct qe_schema_type {
 	const char *name;     /* "address": for the reference */
 	const char *expected; /* for errors; NULL: made from the key's words or range */
 	size_t size;          /* of an item in memory */
-	bool integer;         /* in the file an integer, otherwise a string */
+	/* What it is in the file: a string, if nothing else. */
+	bool integer, boolean;
+	bool text; /* a char *, NULL if it was not given */
 	/* Writes *to only on success. On failure says in problem what is wrong with the text. */
 	bool (*parse)(void *to, const char *text, const struct qe_schema_key *key,
 		struct qe_text *problem);
@@ -23,10 +25,17 @@ struct qe_schema_type {
 	void (*done)(void *value); /* NULL if the value owns nothing */
 };
 
+/* A word for a whole list. "true" and "false" are booleans in the file. */
+struct qe_schema_short {
+	const char *word;
+	const char *list; /* the items, with commas between them */
+};
+
 struct qe_schema_key {
 	const char *section, *key;
 	const struct qe_schema_type *type;
-	size_t list_max;          /* 0: one value; otherwise a list of so many at most */
+	size_t list_max; /* 0: one value; otherwise a list of so many at most */
+	const struct qe_schema_short *shorts; /* of a list, up to one without a word; may be NULL */
 	const char *const *words; /* of an enum, in the order of its values, then NULL */
 	unsigned min, max;        /* of an integer */
 	const char *zero;         /* a word for its 0; NULL if there is none */
@@ -51,6 +60,8 @@ const struct qe_schema_key *qe_schema_find(const char *section, const char *key)
 const struct qe_schema_key *qe_schema_find_flag(const char *flag);
 bool qe_schema_has_section(const char *section);
 bool qe_schema_is_peer(const struct qe_schema_key *key);
+/* What the word stands for in that list; NULL if nothing. */
+const char *qe_schema_find_short(const struct qe_schema_key *key, const char *word);
 /* The index in origins of struct qe_config or struct qe_config_peer. */
 size_t qe_schema_origin(const struct qe_schema_key *key);
 
@@ -66,5 +77,5 @@ void qe_schema_add_default(struct qe_text *to, const struct qe_schema_key *key);
 
 /* The types, in types.c. */
 extern const struct qe_schema_type qe_type_name, qe_type_path, qe_type_interface_name,
-	qe_type_choice, qe_type_integer, qe_type_listen, qe_type_node_id, qe_type_interface_addr,
-	qe_type_host, qe_type_prefix, qe_type_host_port;
+	qe_type_choice, qe_type_integer, qe_type_boolean, qe_type_peer, qe_type_listen,
+	qe_type_node_id, qe_type_interface_addr, qe_type_host, qe_type_prefix, qe_type_host_port;

@@ -16,14 +16,14 @@ static const void *value_of(const void *base, const struct qe_schema_key *key)
 	return (const char *)base + key->offset;
 }
 
-/* A name or a path that was not given. */
+/* A text that was not given. */
 static bool is_absent(const void *base, const struct qe_schema_key *key)
 {
 	const void *value = value_of(base, key);
 
 	if (key->list_max)
 		return ((const struct qe_config_list *)value)->n == 0;
-	return (key->type == &qe_type_name || key->type == &qe_type_path) && !*(char *const *)value;
+	return key->type->text && !*(char *const *)value;
 }
 
 static int put_string(FILE *to, const char *text)
@@ -48,8 +48,9 @@ static int put_item(FILE *to, const struct qe_schema_key *key, const void *value
 	struct qe_text to_text = qe_text_init(text, sizeof text);
 
 	key->type->format(&to_text, value, key);
-	bool quoted = !key->type->integer || (key->zero && strcmp(text, key->zero) == 0);
-	return quoted ? put_string(to, text) : fprintf(to, "%s", text);
+	bool bare = key->type->boolean ||
+		    (key->type->integer && !(key->zero && strcmp(text, key->zero) == 0));
+	return bare ? fprintf(to, "%s", text) : put_string(to, text);
 }
 
 /* How many characters it took. */
@@ -127,8 +128,10 @@ static void show_toml(FILE *to, const struct qe_config *config)
 
 /* ---- JSON ---- */
 
-static void json_value(FILE *to, const struct qe_schema_key *key, const void *base)
+static void json_key(
+	FILE *to, const char *between, const struct qe_schema_key *key, const void *base)
 {
+	fprintf(to, "%s\"%s\": ", between, key->key);
 	if (key->list_max == 0 && is_absent(base, key))
 		fprintf(to, "null");
 	else
@@ -141,8 +144,7 @@ static void json_peer(FILE *to, const struct qe_config_peer *peer)
 
 	for (size_t i = QE_CONFIG_KEYS; i < QE_SCHEMA_KEYS; i++) {
 		const struct qe_schema_key *key = &qe_schema[i];
-		fprintf(to, "%s\"%s\": ", between, key->key);
-		json_value(to, key, peer);
+		json_key(to, between, key, peer);
 		between = ", ";
 	}
 	fprintf(to, "}");
@@ -158,8 +160,7 @@ static void json_sections(FILE *to, const struct qe_config *config)
 		if (begins)
 			fprintf(to, "%s\"%s\": {", i ? "}, " : "", key->section);
 		section = key->section;
-		fprintf(to, "%s\"%s\": ", begins ? "" : ", ", key->key);
-		json_value(to, key, config);
+		json_key(to, begins ? "" : ", ", key, config);
 	}
 	fprintf(to, "}");
 }

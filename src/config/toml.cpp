@@ -180,6 +180,8 @@ static qe_toml_value convert(qe_toml &to, const toml::node &node)
 		value.string = c_string(to, string->get(), value.place);
 	else if (auto integer = node.as_integer())
 		value.integer = integer->get();
+	else if (auto boolean = node.as_boolean())
+		value.integer = boolean->get();
 
 	std::vector<qe_toml_value> children;
 	if (auto array = node.as_array())

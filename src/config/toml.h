@@ -27,7 +27,7 @@ struct qe_toml_value {
 	const char *key; /* of a member of a table; NULL elsewhere */
 	struct qe_toml_place key_place, place;
 	const char *string; /* of a string */
-	int64_t integer;    /* of an integer */
+	int64_t integer;    /* of an integer; 1 or 0 of a boolean */
 	/* Of an array or a table, whose members are in alphabetical order. */
 	const struct qe_toml_value *children;
 	size_t n;

@@ -85,7 +85,31 @@ const struct qe_schema_type qe_type_name = {
 	.name = "name",
 	.expected = "a name of up to 63 letters, digits, \".\", \"_\" and \"-\"",
 	.size = sizeof(char *),
+	.text = true,
 	.parse = parse_name,
+	.format = format_string,
+	.done = done_string,
+};
+
+/* ---- peer ---- */
+
+/* That there is such a peer shows only once all have been read: see check.c. */
+static bool parse_peer(void *to, const char *text, [[maybe_unused]] const struct qe_schema_key *key,
+	struct qe_text *problem)
+{
+	struct qe_node_id id;
+
+	if (!is_name(text) && qe_node_id_parse(&id, text) != QE_OK)
+		return refuse(problem, text, "is neither a name nor a NodeId");
+	return take_string(to, text, problem);
+}
+
+const struct qe_schema_type qe_type_peer = {
+	.name = "peer",
+	.expected = "the name or the NodeId of a peer",
+	.size = sizeof(char *),
+	.text = true,
+	.parse = parse_peer,
 	.format = format_string,
 	.done = done_string,
 };
@@ -106,6 +130,7 @@ const struct qe_schema_type qe_type_path = {
 	.name = "path",
 	.expected = "a path",
 	.size = sizeof(char *),
+	.text = true,
 	.parse = parse_path,
 	.format = format_string,
 	.done = done_string,
@@ -134,6 +159,7 @@ const struct qe_schema_type qe_type_interface_name = {
 	.expected =
 		"an interface name of 1 to 15 characters without \"/\", \":\", \"%\" and spaces,",
 	.size = sizeof(char *),
+	.text = true,
 	.parse = parse_interface_name,
 	.format = format_string,
 	.done = done_string,
@@ -213,6 +239,35 @@ const struct qe_schema_type qe_type_integer = {
 	.integer = true,
 	.parse = parse_integer,
 	.format = format_integer,
+};
+
+/* ---- boolean ---- */
+
+static bool parse_boolean(void *to, const char *text,
+	[[maybe_unused]] const struct qe_schema_key *key, struct qe_text *problem)
+{
+	bool value = strcmp(text, "true") == 0;
+
+	if (!value && strcmp(text, "false") != 0)
+		return refuse(problem, text, "is not a boolean");
+	memcpy(to, &value, sizeof value);
+	return true;
+}
+
+static void format_boolean(
+	struct qe_text *to, const void *value, [[maybe_unused]] const struct qe_schema_key *key)
+{
+	const bool *boolean = value;
+
+	qe_text_add(to, *boolean ? "true" : "false");
+}
+
+const struct qe_schema_type qe_type_boolean = {
+	.name = "true or false",
+	.size = sizeof(bool),
+	.boolean = true,
+	.parse = parse_boolean,
+	.format = format_boolean,
 };
 
 /* ---- where to listen ---- */

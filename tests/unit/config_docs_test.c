@@ -38,6 +38,8 @@ static void add_type(struct qe_text *to, const struct qe_schema_key *key)
 		qe_text_add(to, key->type->name);
 	if (key->list_max)
 		qe_text_addf(to, ", list of at most %zu", key->list_max);
+	for (const struct qe_schema_short *at = key->shorts; at && at->word; at++)
+		qe_text_addf(to, "%s or `%s`", at == key->shorts ? "," : "", at->word);
 }
 
 static void add_sources(struct qe_text *to, const struct qe_schema_key *key)
@@ -133,6 +135,7 @@ static void every_row_is_sound([[maybe_unused]] void **state)
 		assert_int_equal(
 			strcmp(key->section, QE_SCHEMA_PEERS) == 0, qe_schema_is_peer(key));
 		assert_ptr_equal(qe_schema_find(key->section, key->key), key);
+		assert_true(!key->shorts || (key->list_max && key->fallback));
 		assert_true((key->type == &qe_type_choice) == (key->words != nullptr));
 		assert_true(key->type->integer == (key->max != 0) && key->max <= UINT16_MAX);
 		assert_true(!key->flag == !key->metavar);

@@ -120,10 +120,18 @@ static const struct {
 	{"[network]\ntun_addr = [\"fd51:e700::1\"]\n",
 		"c.toml:2:13: network.tun_addr: fd51:e700::1/128 overlaps fd51:e700::/24, where "
 		"every node has the address that its NodeId gives it; expected other addresses"},
-	{PEER_A "subnets = [\"::/0\"]\n",
-		"c.toml:3:12: peers.subnets: ::/0 overlaps fd51:e700::/24, where every node has "
-		"the "
-		"address that its NodeId gives it; expected other addresses"},
+	{PEER_A "subnets = [\"::/0\"]\ngateway_subnets = [\"0.0.0.0/0\"]\n",
+		"c.toml:3:12: peers.subnets: ::/0 is a default route; expected exit = true to "
+		"allow "
+		"one\n"
+		"c.toml:4:20: peers.gateway_subnets: 0.0.0.0/0 is a default route; expected exit = "
+		"true to allow one"},
+	{"[network]\nadvertise_subnets = [\"0.0.0.0/0\"]\n",
+		"c.toml:2:22: network.advertise_subnets: 0.0.0.0/0 is a default route; expected it "
+		"in forward_subnets"},
+	{PEER_A "subnets = [\"fd51::/16\"]\n",
+		"c.toml:3:12: peers.subnets: fd51::/16 overlaps fd51:e700::/24, where every node "
+		"has the address that its NodeId gives it; expected other addresses"},
 	/* peers */
 	{"[[peers]]\nname = \"nas\"\n",
 		"c.toml:1:1: peers.id: is missing; expected a NodeId such as "
@@ -147,16 +155,47 @@ static const struct {
 		"c.toml:6:8: peers.name: is the name of peer \"x\" (line 1) too; expected one that "
 		"no other peer has"},
 	{PEER_A "addresses = [\"100.64.0.2\"]\n" PEER_B "addresses = [\"100.64.0.2\"]\n",
-		"c.toml:6:14: peers.addresses: 100.64.0.2/32 overlaps 100.64.0.2/32 of peer \"" ID_A
-		"\" (line 1); expected prefixes that belong to one node only"},
+		"c.toml:6:14: peers.addresses: 100.64.0.2/32 belongs to peer \"" ID_A
+		"\" (line 1) already; expected prefixes that belong to one node only"},
 	{PEER_A "name = \"gw\"\nsubnets = [\"10.1.0.0/16\"]\n" PEER_B
-		"subnets = [\"10.0.0.0/8\"]\n",
-		"c.toml:7:12: peers.subnets: 10.0.0.0/8 overlaps 10.1.0.0/16 of peer \"gw\" (line "
-		"1); expected prefixes that belong to one node only"},
+		"subnets = [\"10.0.0.0/8\", \"10.1.0.0/16\"]\n",
+		"c.toml:7:26: peers.subnets: 10.1.0.0/16 belongs to peer \"gw\" (line 1) already; "
+		"expected prefixes that belong to one node only"},
 	{"[network]\nadvertise_subnets = [\"192.168.0.0/16\"]\n" PEER_A
-	 "addresses = [\"192.168.1.5\"]\n",
-		"c.toml:5:14: peers.addresses: 192.168.1.5/32 overlaps 192.168.0.0/16 of this node "
-		"(advertise_subnets); expected prefixes that belong to one node only"},
+	 "subnets = [\"192.168.0.0/16\"]\n",
+		"c.toml:5:12: peers.subnets: 192.168.0.0/16 belongs to this node "
+		"(advertise_subnets) already; expected prefixes that belong to one node only"},
+	/* prefixes that nest, and gateways, of which any number may lead to what others own */
+	{"[network]\nadvertise_subnets = [\"10.1.2.0/24\"]\n" PEER_A
+	 "subnets = [\"10.1.0.0/16\"]\ngateway_subnets = [\"10.2.0.0/16\"]\n" PEER_B
+	 "subnets = [\"10.0.0.0/8\", \"10.2.0.0/16\"]\n"
+	 "gateway_subnets = [\"10.1.0.0/16\", \"10.2.0.0/16\"]\nexit = true\n",
+		""},
+	{"[network]\nadvertise_subnets = [\"10.1.0.0/16\"]\n" PEER_A
+	 "gateway_subnets = [\"10.1.0.0/16\"]\n",
+		"c.toml:5:20: peers.gateway_subnets: 10.1.0.0/16 is this node's own "
+		"(advertise_subnets); expected what others have"},
+	{"[node]\nrole = \"gateway\"\n[network]\nadvertise_subnets = [\"10.1.0.0/16\"]\n"
+	 "forward_subnets = [\"::/0\", \"10.1.0.0/16\"]\n",
+		"c.toml:5:28: network.forward_subnets: 10.1.0.0/16 is this node's own "
+		"(advertise_subnets); expected what others have"},
+	{"[network]\nforward_subnets = [\"10.0.0.0/8\"]\n",
+		"c.toml:2:19: network.forward_subnets: is for gateways; expected role = "
+		"\"gateway\" under [node], or --role gateway"},
+	{"[node]\nrole = \"enterprise\"\n[network]\nforward_subnets = [\"10.0.0.0/8\"]\n"
+	 "masquerade = [\"10.1.0.0/16\", \"192.168.0.0/16\"]\n",
+		"c.toml:5:30: network.masquerade: 192.168.0.0/16 reaches nothing that this node "
+		"forwards to; expected a prefix of forward_subnets or advertise_subnets"},
+	{"[network]\nmasquerade = 1\n", "c.toml:2:14: network.masquerade: is an integer; expected "
+					"true, false or an array such as [\"10.0.0.0/8\"]"},
+	{"[overlay]\naccept_routes = \"some\"\n",
+		"c.toml:2:17: overlay.accept_routes: is a string; expected \"all\", \"none\" or an "
+		"array such as [\"10.0.0.0/8\"]"},
+	{"[overlay]\naccept_routes_over_lan = \"yes\"\n",
+		"c.toml:2:26: overlay.accept_routes_over_lan: is a string; expected true or false"},
+	{"[overlay]\ndefault_gateway = \"gw\"\n" PEER_A "name = \"gateway\"\n",
+		"c.toml:2:19: overlay.default_gateway: there is no peer \"gw\"; expected the name "
+		"or the NodeId of one of [[peers]]"},
 	/* several at once, in the order of the file; bytes that a terminal would act upon */
 	{"[network]\nmtu = 1\n[security]\npq = \"\\u001b[2J\"\nx = 1\n",
 		"c.toml:2:7: network.mtu: \"1\" is out of range; expected an integer from 1280 to "
@@ -248,9 +287,9 @@ static void flags_are_named([[maybe_unused]] void **state)
 		{{"peer", ID_A "@"}, "--peer: \"\" has neither an address nor a name of a host; "
 				     "expected a host and "
 				     "a port such as \"vpn.example.net:7844\""},
-		{{"advertise-subnet", "10.0.0.0/8"},
-			"--advertise-subnet: 10.0.0.0/8 overlaps 10.1.0.0/16 of peer \"" ID_B
-			"\" (line 1); expected prefixes that belong to one node only"},
+		{{"advertise-subnet", "10.1.0.0/16"},
+			"--advertise-subnet: 10.1.0.0/16 belongs to peer \"" ID_B
+			"\" (line 1) already; expected prefixes that belong to one node only"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		assert_errors(&(struct qe_config_inputs){.flags = &cases[i].flag, .n_flags = 1},

@@ -28,9 +28,18 @@ static const char full[] =
 	"tun_name = \"qe1\"\n"
 	"tun_addr = [\"100.64.0.1/24\", \"fd00::1\"]\n"
 	"advertise_subnets = [\"192.168.1.0/24\"]\n"
+	"forward_subnets = [\"10.1.0.0/16\", \"0.0.0.0/0\"]\n"
+	"masquerade = [\"10.1.2.0/24\"]\n"
+	"probe = [\"192.168.1.1\", \"fd01::1\"]\n"
+	"metric = 7\n"
 	"mtu = 1280\n"
 	"dscp = 46\n"
+	"[overlay]\n"
+	"default_gateway = \"" ID_B "\"\n"
+	"accept_routes = [\"10.0.0.0/8\"]\n"
+	"accept_routes_over_lan = true\n"
 	"[security]\n"
+	"audit_log = \"audit.jsonl\"\n"
 	"pq = \"preferred\"\n"
 	"cipher = \"chacha20-poly1305\"\n"
 	"rotate_secs = 1\n"
@@ -47,6 +56,8 @@ static const char full[] =
 	"\"[fe80::1%eth0]:3\"]\n"
 	"addresses = [\"100.64.0.2\", \"fd00::2\"]\n"
 	"subnets = [\"10.0.0.0/8\"]\n"
+	"gateway_subnets = [\"10.1.0.0/16\"]\n"
+	"exit = true\n"
 	"groups = [\"servers\", \"home\"]\n"
 	"[[peers]]\n"
 	"id = \"" ID_B "\"\n";
@@ -89,6 +100,16 @@ static void every_key_is_read([[maybe_unused]] void **state)
 	assert_prefix(&config->network.tun_addr.addrs[0].prefix, "100.64.0.0/24");
 	assert_int_equal(config->network.mtu, 1280);
 	assert_int_equal(config->network.dscp, 46);
+	assert_int_equal(config->network.forward_subnets.n, 2);
+	assert_prefix(&config->network.forward_subnets.prefixes[1], "0.0.0.0/0");
+	assert_prefix(&config->network.masquerade.prefixes[0], "10.1.2.0/24");
+	assert_prefix(&config->network.probe.prefixes[1], "fd01::1/128");
+	assert_int_equal(config->network.metric, 7);
+	assert_string_equal(config->overlay.default_gateway, ID_B);
+	assert_int_equal(config->default_gateway, 1);
+	assert_int_equal(config->overlay.accept_routes.n, 1);
+	assert_true(config->overlay.accept_routes_over_lan);
+	assert_string_equal(config->security.audit_log, "/x/audit.jsonl");
 	assert_int_equal(config->security.pq, QE_PQ_PREFERRED);
 	assert_int_equal(config->security.cipher, QE_CIPHER_CHACHA20_POLY1305);
 	assert_int_equal(config->security.rotate_secs, 1);
@@ -110,8 +131,42 @@ static void every_key_is_read([[maybe_unused]] void **state)
 	assert_int_equal(nas->n_prefixes, 3);
 	assert_prefix(&nas->prefixes[1], "fd00::2/128");
 	assert_prefix(&nas->prefixes[2], "10.0.0.0/8");
+	assert_prefix(&nas->gateway_subnets.prefixes[0], "10.1.0.0/16");
+	assert_true(nas->exit);
 	assert_string_equal(nas->groups.names[1], "home");
+	assert_false(config->peers[1].exit);
 	assert_null(config->peers[1].name);
+	qe_config_free(config);
+}
+
+/* A word for a whole list, from wherever it comes. */
+static void lists_have_short_forms([[maybe_unused]] void **state)
+{
+	static char none[] = "QUICETHER_OVERLAY_ACCEPT_ROUTES=none";
+	static char *const environment[] = {none, nullptr};
+	static const struct qe_config_flag flags[] = {{"role", "gateway"},
+		{"forward-subnet", "10.0.0.0/8"}, {"forward-subnet", "fd00:1::/32"}};
+	struct qe_config *config = parse(&(struct qe_config_inputs){}, "");
+
+	assert_int_equal(config->overlay.accept_routes.n, 2);
+	assert_prefix(&config->overlay.accept_routes.prefixes[0], "0.0.0.0/0");
+	assert_prefix(&config->overlay.accept_routes.prefixes[1], "::/0");
+	assert_int_equal(config->network.masquerade.n, 0);
+	assert_null(config->overlay.default_gateway);
+	assert_int_equal(config->default_gateway, SIZE_MAX);
+	qe_config_free(config);
+
+	config = parse(&(struct qe_config_inputs){.environment = environment}, "");
+	assert_int_equal(config->overlay.accept_routes.n, 0);
+	qe_config_free(config);
+
+	config = parse(&(struct qe_config_inputs){.flags = flags, .n_flags = 3},
+		"[network]\nmasquerade = true\nforward_subnets = []\n"
+		"[overlay]\naccept_routes = \"none\"\n");
+	assert_int_equal(config->node.role, QE_ROLE_GATEWAY);
+	assert_int_equal(config->network.forward_subnets.n, 2);
+	assert_int_equal(config->network.masquerade.n, 2);
+	assert_int_equal(config->overlay.accept_routes.n, 0);
 	qe_config_free(config);
 }
 
@@ -154,7 +209,7 @@ static void layers_cover_one_another([[maybe_unused]] void **state)
 	qe_config_where(config, "network.listen", where, sizeof where);
 	assert_string_equal(where, "/x/c.toml:6:10: network.listen");
 	qe_config_where_endpoint(config, 0, 1, where, sizeof where);
-	assert_string_equal(where, "/x/c.toml:25:33: peers.endpoints");
+	assert_string_equal(where, "/x/c.toml:34:33: peers.endpoints");
 	qe_config_free(config);
 
 	inputs.flags = flags;
@@ -282,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_is_read),
+		cmocka_unit_test(lists_have_short_forms),
 		cmocka_unit_test(listen_takes_short_forms),
 		cmocka_unit_test(layers_cover_one_another),
 		cmocka_unit_test(peer_flags_add),
