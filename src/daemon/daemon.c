@@ -342,9 +342,12 @@ static void stop_network(struct daemon *daemon)
 
 static enum qe_error start_sandbox(struct daemon *daemon)
 {
+	const struct qe_sandbox_folder folders[] = {
+		{qe_unix_listener_directory(daemon->listener), QE_SANDBOX_REMOVE},
+	};
 	bool confined = false;
 	enum qe_error error = qe_sandbox_enter(
-		qe_unix_listener_directory(daemon->listener), &confined);
+		folders, sizeof(folders) / sizeof(folders[0]), &confined);
 
 	if (error != QE_OK)
 		return fail(

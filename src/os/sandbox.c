@@ -121,10 +121,33 @@ static bool allow_usable(int ruleset)
 	return ok;
 }
 
+static uint64_t rights_for(uint8_t uses)
+{
+	uint64_t rights = 0;
+
+	if (uses & QE_SANDBOX_REMOVE)
+		rights |= LANDLOCK_ACCESS_FS_REMOVE_FILE;
+	if (uses & QE_SANDBOX_READ)
+		rights |= LANDLOCK_ACCESS_FS_READ_FILE;
+	if (uses & QE_SANDBOX_WRITE)
+		rights |= LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG;
+	return rights;
+}
+
+static bool allow_folders(int ruleset, const struct qe_sandbox_folder *folders, size_t n)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < n && ok; i++)
+		ok = allow(ruleset, folders[i].fd, rights_for(folders[i].uses));
+	return ok;
+}
+
 /* From here on: no file opened for writing, made, renamed or run; none read but what resolving
- * names takes; none removed but in that folder; no process outside signalled. False where the
- * kernel cannot (before Linux 5.13, or without Landlock) or may not (in some containers). */
-static bool confine_files(int removable_in)
+ * names takes; none removed; all that but in those folders, as far as it is said of them; no
+ * process outside signalled. False where the kernel cannot (before Linux 5.13, or without Landlock)
+ * or may not (in some containers). */
+static bool confine_files(const struct qe_sandbox_folder *folders, size_t n)
 {
 	long version = syscall(
 		SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -137,18 +160,18 @@ static bool confine_files(int removable_in)
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
 	if (ruleset < 0)
 		return false;
-	ok = allow_usable(ruleset) &&
-	     allow(ruleset, removable_in, LANDLOCK_ACCESS_FS_REMOVE_FILE) &&
+	ok = allow_usable(ruleset) && allow_folders(ruleset, folders, n) &&
 	     syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
 	close(ruleset);
 	return ok;
 }
 
-enum qe_error qe_sandbox_enter(int removable_in, bool *ret_confined)
+enum qe_error qe_sandbox_enter(
+	const struct qe_sandbox_folder *folders, size_t n, bool *ret_confined)
 {
 	QE_TRY(hide_memory());
 	QE_TRY(drop_capabilities());
 	QE_TRY(refuse_new_privileges());
-	*ret_confined = confine_files(removable_in);
+	*ret_confined = confine_files(folders, n);
 	return QE_OK;
 }

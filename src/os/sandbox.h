@@ -5,8 +5,20 @@
 
 #include "base/error.h"
 
+/* An open folder, and what can still be done with the files in it afterwards. */
+enum qe_sandbox_use : uint8_t {
+	QE_SANDBOX_REMOVE = 1, /* take them away */
+	QE_SANDBOX_READ = 2,
+	QE_SANDBOX_WRITE = 4, /* make new ones and write to those there are */
+};
+
+struct qe_sandbox_folder {
+	int fd;
+	uint8_t uses; /* of enum qe_sandbox_use */
+};
+
 /* All stages, for the calling thread and those it makes from then on: call it while there is no
- * other, after everything that takes privileges has been done. removable_in: an open folder, the
- * only one in which files can be removed afterwards. *ret_confined is false where the kernel has no
- * Landlock: then files are what the process's user may use. */
-enum qe_error qe_sandbox_enter(int removable_in, bool *ret_confined);
+ * other, after everything that takes privileges has been done. *ret_confined is false where the
+ * kernel has no Landlock: then files are what the process's user may use. */
+enum qe_error qe_sandbox_enter(
+	const struct qe_sandbox_folder *folders, size_t n, bool *ret_confined);

@@ -15,6 +15,7 @@
 
 static char folder[] = "/tmp/qe-sandbox-XXXXXX";
 static char run[64], own[96], other[64], beside[96];
+static char logs[64], new_log[96], texts[64], text[96];
 
 static void make(const char *path)
 {
@@ -32,14 +33,22 @@ static int set_up(void **)
 	snprintf(own, sizeof(own), "%s/socket", run);
 	snprintf(other, sizeof(other), "%s/other", folder);
 	snprintf(beside, sizeof(beside), "%s/new", run);
-	return mkdir(run, 0700);
+	snprintf(logs, sizeof(logs), "%s/logs", folder);
+	snprintf(new_log, sizeof(new_log), "%s/log", logs);
+	snprintf(texts, sizeof(texts), "%s/texts", folder);
+	snprintf(text, sizeof(text), "%s/text", texts);
+	return mkdir(run, 0700) || mkdir(logs, 0700) || mkdir(texts, 0700);
 }
 
 static int tear_down(void **)
 {
 	unlink(own);
 	unlink(other);
+	unlink(new_log);
+	unlink(text);
 	rmdir(run);
+	rmdir(logs);
+	rmdir(texts);
 	return rmdir(folder);
 }
 
@@ -75,17 +84,34 @@ static void check_files(int log)
 	CHECK(unlink(own) == 0);
 }
 
+static void check_folders(void)
+{
+	CHECK(open(new_log, O_CREAT | O_WRONLY | O_APPEND, 0640) >= 0);
+	CHECK(is_refused(open(new_log, O_RDONLY)));
+	CHECK(is_refused(unlink(new_log)));
+	CHECK(open(text, O_RDONLY) >= 0);
+	CHECK(is_refused(open(text, O_WRONLY)));
+	CHECK(is_refused(unlink(text)));
+}
+
 [[noreturn]] static void run_confined(void)
 {
-	int directory = open(run, O_RDONLY | O_DIRECTORY), log = open(other, O_WRONLY);
+	const struct qe_sandbox_folder folders[] = {
+		{open(run, O_RDONLY | O_DIRECTORY), QE_SANDBOX_REMOVE},
+		{open(logs, O_RDONLY | O_DIRECTORY), QE_SANDBOX_WRITE},
+		{open(texts, O_RDONLY | O_DIRECTORY), QE_SANDBOX_READ},
+	};
+	int log = open(other, O_WRONLY);
 	bool confined = false;
 
-	CHECK(log >= 0 && directory >= 0);
-	CHECK(qe_sandbox_enter(directory, &confined) == QE_OK);
+	CHECK(log >= 0 && folders[0].fd >= 0 && folders[1].fd >= 0 && folders[2].fd >= 0);
+	CHECK(qe_sandbox_enter(folders, 3, &confined) == QE_OK);
 	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0);
 	CHECK(prctl(PR_CAPBSET_READ, CAP_NET_ADMIN, 0, 0, 0) == 0 || geteuid() != 0);
-	if (confined)
+	if (confined) {
 		check_files(log);
+		check_folders();
+	}
 	_exit(confined ? 0 : 77);
 }
 
@@ -96,6 +122,7 @@ static void test_confined(void **)
 
 	make(own);
 	make(other);
+	make(text);
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0)
