@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-enum qe_next_hop : uint8_t { QE_NEXT_HOP_LOCAL, QE_NEXT_HOP_NODE };
+enum qe_next_hop : uint8_t { QE_NEXT_HOP_LOCAL, QE_NEXT_HOP_NODE, QE_NEXT_HOP_GATEWAY };
 
 struct qe_route {
 	struct qe_prefix prefix;
