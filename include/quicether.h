@@ -2,15 +2,21 @@
 /*
  * quicether.h - the public interface of libquicether
  *
- * A node is the immutable part: an identity, settings and the directory of the peers it trusts. A
- * shard is the part that works: QUIC links, timers and buffers of one thread. A shard does no I/O
+ * A node is an identity, settings and the directory of the peers it trusts. A shard is the part
+ * that works: QUIC links, timers and buffers of one thread. A shard does no I/O
  * and never reads a clock. Its owner hands it what the TUN device and the UDP socket delivered,
  * together with the time, and the shard hands back, through struct qe_sink, what is to be sent or
  * written and what has happened. One process may hold any number of nodes and shards.
  *
- * Threads: a node may be shared by any number of threads once made. A shard belongs to one thread
- * at a time; nothing in it is locked. Callbacks of the sink run on the caller's thread, inside the
- * call that caused them, and must not call back into the shard, except where said.
+ * Threads: the shards of a node may run on as many threads as there are shards. What changes a node
+ * (the functions under "changing a node") is called by one thread at a time, while the shards work
+ * on. A shard belongs to one thread at a time; nothing in it is locked. Callbacks of the sink run
+ * on the caller's thread, inside the call that caused them, and must not call back into the shard,
+ * except where said.
+ *
+ * Slots: a peer is named by its slot, a small number that stays the same while the peer is
+ * configured. The first configuration gives peer i of its list slot i; the slot of a peer that was
+ * removed goes to another one when no shard knows the former any more, 10 s later at the earliest.
  *
  * Time: monotonic nanoseconds (qe_time), never going backwards between two calls on one shard.
  * Errors: enum qe_error; 0 is success, a value above -1000 is a negated errno, the others are
@@ -149,6 +155,21 @@ struct qe_node;
 enum qe_error qe_node_new(struct qe_node **ret_node, const struct qe_node_settings *settings);
 struct qe_node *qe_node_free(struct qe_node *node); /* after its shards; NULL-safe; returns NULL */
 
+/* ---- changing a node ---- */
+
+/* Takes local, peers, and with them the routes, from the settings; the rest of a node is as it was
+ * made, and not looked at. A peer is known by its NodeId: one that stays keeps slot, links and
+ * counters. Each shard takes the change up with its next call of qe_shard_run, or when something is
+ * asked of it, and then closes the links of peers that are gone: wake all of them. On an error
+ * nothing has changed. */
+enum qe_error qe_node_reconfigure(
+	struct qe_node *node, const struct qe_node_settings *settings, qe_time now);
+/* The slot of a peer; SIZE_MAX if there is none. */
+size_t qe_node_find_peer(const struct qe_node *node, const struct qe_node_id *id);
+/* When qe_node_deadline has come. */
+void qe_node_run(struct qe_node *node, qe_time now);
+qe_time qe_node_deadline(const struct qe_node *node);
+
 const struct qe_node_id *qe_node_get_id(const struct qe_node *node);
 /* The address that a NodeId owns by right: see docs/protocol.md, "Overlay addresses". */
 struct qe_addr qe_node_id_overlay_addr(const struct qe_node_id *id);
@@ -225,8 +246,7 @@ qe_time qe_shard_deadline(const struct qe_shard *shard);
 
 /* ---- a shard: what its owner asks of it ---- */
 
-/* Where a peer might be reached, best first; replaces what was said before. Peers are named by
- * their index in the settings. */
+/* Where a peer might be reached, best first; replaces what was said before. */
 enum qe_error qe_shard_set_endpoints(struct qe_shard *shard, size_t peer,
 	const struct qe_endpoint *endpoints, size_t n, qe_time now);
 /* Another shard of this node has a link to the peer there: to be dialled there first, and soon if
@@ -260,7 +280,7 @@ struct qe_link_status {
 };
 
 struct qe_peer_status {
-	const char *name; /* NULL if it has none */
+	const char *name; /* NULL if it has none; until the shard is called again */
 	struct qe_node_id id;
 	enum qe_peer_state state;
 	unsigned n_links; /* established */
@@ -288,7 +308,7 @@ enum qe_drop {
 	QE_DROP_NO_LINK,       /* the peer could not be reached in time */
 	QE_DROP_QUEUE_FULL,    /* the peer's queue was full */
 	QE_DROP_TOO_BIG,       /* does not fit the path; the sender was told */
-	QE_DROP_CLOSED,        /* waited when the shard was closed */
+	QE_DROP_CLOSED,        /* waited when the shard was closed or the peer removed */
 	/* DATAGRAM frames from links. */
 	QE_DROP_DATAGRAM_MALFORMED, /* holds no IP packet */
 	QE_DROP_DATAGRAM_CONTEXT,   /* a context byte that this version does not know */
@@ -362,7 +382,7 @@ enum qe_event_type {
 struct qe_event {
 	enum qe_event_type type;
 	qe_time time;
-	size_t peer; /* index in the settings; SIZE_MAX where there is none */
+	size_t peer; /* slot; SIZE_MAX where there is none */
 	struct qe_node_id id;
 	struct qe_path path;
 	bool dialled, rotation;

@@ -392,14 +392,14 @@ static struct shard_peer *route_packet(struct qe_shard *shard, struct shard_pack
 		count_drop(shard, packet, QE_DROP_NOT_UNICAST);
 		return nullptr;
 	}
-	route = qe_route_lookup(shard->node->routes, &packet->parsed.destination);
+	route = qe_route_lookup(shard->view->routes, &packet->parsed.destination);
 	if (route == nullptr || route->next_hop != QE_NEXT_HOP_NODE) {
 		count_drop(shard, packet, QE_DROP_NO_ROUTE);
 		answer(shard, QE_ICMP_NO_ROUTE, 0, (struct qe_bytes){packet->data, packet->len},
 			&packet->parsed);
 		return nullptr;
 	}
-	return &shard->peers[route->peer];
+	return shard->peers[route->peer];
 }
 
 /* What does not parse is one packet, whatever is said of it. */

@@ -2,7 +2,7 @@
 /*
  * From a link to the TUN: the context byte, the packet, whether its source is the peer's to use,
  * whether its destination is ours to deliver, then the coalescer. The two lookups are remembered
- * per peer for the last pair of addresses that passed; the routing table never changes under it.
+ * per peer for the last pair of addresses that passed, for as long as the view is the same.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static bool is_no_source(const struct qe_addr *source)
 static bool source_is_peers(
 	const struct qe_shard *shard, const struct shard_peer *speer, const struct qe_addr *source)
 {
-	const struct qe_route *route = qe_route_lookup(shard->node->routes, source);
+	const struct qe_route *route = qe_route_lookup(shard->view->routes, source);
 
 	return route != nullptr && route->next_hop == QE_NEXT_HOP_NODE &&
 	       route->peer == qe_peer_index(speer->peer);
@@ -30,7 +30,7 @@ static bool source_is_peers(
 
 static bool destination_is_local(const struct qe_shard *shard, const struct qe_addr *destination)
 {
-	const struct qe_route *route = qe_route_lookup(shard->node->routes, destination);
+	const struct qe_route *route = qe_route_lookup(shard->view->routes, destination);
 
 	return route != nullptr && route->next_hop == QE_NEXT_HOP_LOCAL;
 }
@@ -38,7 +38,8 @@ static bool destination_is_local(const struct qe_shard *shard, const struct qe_a
 static bool addresses_pass(
 	struct qe_shard *shard, struct shard_peer *speer, const struct qe_packet *packet)
 {
-	if (qe_addr_equal(&packet->source, &speer->checked_source) &&
+	if (speer->checked_generation == shard->view->generation &&
+		qe_addr_equal(&packet->source, &speer->checked_source) &&
 		qe_addr_equal(&packet->destination, &speer->checked_destination))
 		return true;
 	if (is_no_source(&packet->source) || !source_is_peers(shard, speer, &packet->source)) {
@@ -49,6 +50,7 @@ static bool addresses_pass(
 		shard_drop(shard, QE_DROP_NOT_LOCAL);
 		return false;
 	}
+	speer->checked_generation = shard->view->generation;
 	speer->checked_source = packet->source;
 	speer->checked_destination = packet->destination;
 	return true;

@@ -24,18 +24,18 @@ static uint8_t own_number(const struct qe_shard *shard)
 
 /* ---- life ---- */
 
-static enum qe_error new_lane(
-	struct qe_peer **ret_lane, struct qe_shard *shard, size_t index, uint8_t number)
+static enum qe_error new_lane(struct qe_peer **ret_lane, struct qe_shard *shard, size_t index,
+	const struct directory_slot *slot, uint8_t number)
 {
 	const struct qe_node *node = shard->node;
 	struct qe_peer_config config = {
 		.index = index,
-		.id = node->peers[index].id,
+		.id = slot->id,
 		.lane = number,
 		.passive = number != own_number(shard),
 		.rests = number != 0,
-		.elector = qe_node_id_compare(&node->id, &node->peers[index].id) < 0,
-		.keep = node->peers[index].dial && number == 0,
+		.elector = qe_node_id_compare(&node->id, &slot->id) < 0,
+		.keep = slot->dial && number == 0,
 		.rotate = node->rotate,
 		.instance = node->instance,
 		.ops = &shard_peer_ops,
@@ -45,22 +45,11 @@ static enum qe_error new_lane(
 	return qe_peer_new(ret_lane, &config, shard->now);
 }
 
-enum qe_error shard_make_peers(struct qe_shard *shard)
+enum qe_error shard_make_lane(
+	struct qe_shard *shard, struct shard_peer *speer, const struct directory_slot *slot)
 {
-	size_t n = shard->node->n_peers;
-
-	shard->peers = calloc(n + 1, sizeof(*shard->peers));
-	if (shard->peers == nullptr)
-		return -ENOMEM;
-	QE_TRY(qe_heap_reserve(&shard->peer_timers, n));
-	for (size_t i = 0; i < n; i++) {
-		struct shard_peer *speer = &shard->peers[i];
-
-		qe_list_init(&speer->queue);
-		qe_list_init(&speer->waiting);
-		QE_TRY(new_lane(&speer->peer, shard, i, own_number(shard)));
-		speer->in_use = speer->peer;
-	}
+	QE_TRY(new_lane(&speer->peer, shard, speer->slot, slot, own_number(shard)));
+	speer->in_use = speer->peer;
 	return QE_OK;
 }
 
@@ -112,8 +101,8 @@ struct qe_peer *shard_need_lane(struct qe_shard *shard, struct shard_peer *speer
 		speer->passive = calloc(QE_WORKERS_MAX, sizeof(struct qe_peer *));
 	if (speer->passive == nullptr)
 		return nullptr;
-	if (new_lane(&speer->passive[number], shard, (size_t)(speer - shard->peers), number) ==
-		QE_OK)
+	if (new_lane(&speer->passive[number], shard, speer->slot,
+		    directory_get(shard->view->directory, speer->slot), number) == QE_OK)
 		speer->n_passive++;
 	return speer->passive[number];
 }
@@ -126,20 +115,12 @@ void shard_leave_links(struct qe_shard *shard, struct shard_peer *speer)
 	egress_discard(shard, speer);
 }
 
-void shard_free_peers(struct qe_shard *shard)
+void shard_free_lanes(struct shard_peer *speer)
 {
-	for (size_t i = 0; shard->peers != nullptr && i < shard->node->n_peers; i++) {
-		struct shard_peer *speer = &shard->peers[i];
-
-		if (speer->peer == nullptr)
-			continue;
-		shard_leave_links(shard, speer);
-		for (unsigned lane = 0; speer->n_passive > 0 && lane < QE_WORKERS_MAX; lane++)
-			qe_peer_free(speer->passive[lane]);
-		free(speer->passive);
-		qe_peer_free(speer->peer);
-	}
-	free(shard->peers);
+	for (unsigned lane = 0; speer->n_passive > 0 && lane < QE_WORKERS_MAX; lane++)
+		qe_peer_free(speer->passive[lane]);
+	free(speer->passive);
+	qe_peer_free(speer->peer);
 }
 
 /* ---- the lane in use ---- */
@@ -217,13 +198,15 @@ void qe_peer_status_add(struct qe_peer_status *sum, const struct qe_peer_status 
 enum qe_error qe_shard_peer_status(
 	const struct qe_shard *shard, size_t peer, struct qe_peer_status *ret_status)
 {
-	if (peer >= shard->node->n_peers)
+	const struct shard_peer *speer = shard_get_peer(shard, peer);
+
+	if (speer == nullptr)
 		return QE_ERR_NOT_FOUND;
-	const struct shard_peer *speer = &shard->peers[peer];
+	const struct directory_slot *slot = directory_get(shard->view->directory, peer);
 
 	*ret_status = (struct qe_peer_status){
-		.name = shard->node->peers[peer].name,
-		.id = shard->node->peers[peer].id,
+		.name = slot->name,
+		.id = slot->id,
 		.tx_packets = speer->tx_packets,
 		.tx_bytes = speer->tx_bytes,
 		.rx_packets = speer->rx_packets,

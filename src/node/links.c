@@ -133,15 +133,15 @@ static bool on_authorize(void *ctx, struct qe_link *link, const struct qe_node_i
 {
 	struct qe_shard *shard = ctx;
 	struct shard_link *slink = qe_link_owner(link);
-	size_t index = node_find_peer(shard->node, id);
+	size_t slot = directory_find(shard->view->directory, id);
 
-	if (index == SIZE_MAX) {
+	if (slot == SIZE_MAX) {
 		report_stranger(shard, link, id);
 		return false;
 	}
 	if (slink->peer != nullptr)
 		return true;
-	slink->peer = &shard->peers[index];
+	slink->peer = shard->peers[slot];
 	const struct qe_peer *lane = lane_of(slink);
 	return lane == nullptr || qe_peer_has_room(lane);
 }
@@ -239,14 +239,13 @@ const struct qe_link_ops shard_link_ops = {
 static struct qe_link *on_dial(void *ctx, struct qe_peer *peer, const struct qe_endpoint *remote)
 {
 	struct qe_shard *shard = ctx;
-	struct shard_peer *speer = &shard->peers[qe_peer_index(peer)];
-	const struct qe_node_id *id = &shard->node->peers[qe_peer_index(peer)].id;
+	struct shard_peer *speer = shard->peers[qe_peer_index(peer)];
 	struct qe_path path = {.remote = *remote};
 	struct shard_link *slink = new_slink(shard);
 
 	if (slink == nullptr)
 		return nullptr;
-	if (qe_link_dial(&slink->link, &shard->context, id, qe_peer_lane(peer), &path,
+	if (qe_link_dial(&slink->link, &shard->context, qe_peer_id(peer), qe_peer_lane(peer), &path,
 		    shard->now) != QE_OK) {
 		shard_link_free(shard, slink);
 		return nullptr;
@@ -272,7 +271,7 @@ static void on_switched(void *ctx, struct qe_peer *peer)
 {
 	struct qe_shard *shard = ctx;
 
-	shard_set_peer_timer(shard, &shard->peers[qe_peer_index(peer)], shard->now);
+	shard_set_peer_timer(shard, shard->peers[qe_peer_index(peer)], shard->now);
 }
 
 /* Of the lanes' ups and downs, what is one of the peer. */
@@ -290,12 +289,12 @@ static void on_event(void *ctx, struct qe_peer *peer, const struct qe_event *eve
 	struct qe_shard *shard = ctx;
 	struct qe_event full = *event;
 
-	if (!is_of_peer(&shard->peers[qe_peer_index(peer)], event->type))
+	if (!is_of_peer(shard->peers[qe_peer_index(peer)], event->type))
 		return;
 
 	full.time = shard->now;
 	full.peer = qe_peer_index(peer);
-	full.id = shard->node->peers[full.peer].id;
+	full.id = *qe_peer_id(peer);
 	shard->sink.event(shard->sink.ctx, &full);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * The root of the library. A node is made once from its settings and never changes: its identity,
- * the peers it trusts, and the routing table that follows from who owns what. Shards (shard.c) do
- * the work and share it without locks.
+ * The root of the library. What makes a node this node never changes: its identity and how it
+ * protects what it sends. The peers it trusts and the routing table that follows from who owns what
+ * may, as one view (view.h). Shards (shard.c) do the work and share all of it without locks; one
+ * control thread makes the changes.
  */
-#define _GNU_SOURCE /* qsort_r */
 #include "node/node.h"
 
 #include <errno.h>
@@ -17,73 +17,15 @@
 
 constexpr qe_time ROTATE_MIN = QE_SECOND;
 constexpr qe_time ROTATE_MAX = 600 * QE_SECOND;
+constexpr qe_time RECLAIM_AFTER = QE_SECOND; /* by then shards have seen a new view */
 
 static enum qe_error check_settings(const struct qe_node_settings *settings)
 {
-	if (settings->key == nullptr || settings->n_peers > QE_PEERS_MAX ||
-		settings->mtu < QE_MTU_MIN || settings->mtu > QE_MTU_MAX ||
+	if (settings->key == nullptr || settings->mtu < QE_MTU_MIN || settings->mtu > QE_MTU_MAX ||
 		settings->rotate < ROTATE_MIN || settings->rotate > ROTATE_MAX ||
 		settings->workers > QE_WORKERS_MAX)
 		return QE_ERR_RANGE;
 	return QE_OK;
-}
-
-/* ---- peers ---- */
-
-static enum qe_error copy_peers(struct qe_node *node, const struct qe_node_settings *settings)
-{
-	node->peers = calloc(settings->n_peers + 1, sizeof(*node->peers));
-	node->by_id = calloc(settings->n_peers + 1, sizeof(*node->by_id));
-	if (node->peers == nullptr || node->by_id == nullptr)
-		return -ENOMEM;
-	node->n_peers = settings->n_peers;
-	for (size_t i = 0; i < settings->n_peers; i++) {
-		const struct qe_peer_settings *from = &settings->peers[i];
-
-		node->peers[i] = (struct node_peer){.id = from->id, .dial = from->dial};
-		node->by_id[i] = (uint32_t)i;
-		if (from->name == nullptr)
-			continue;
-		node->peers[i].name = strdup(from->name);
-		if (node->peers[i].name == nullptr)
-			return -ENOMEM;
-	}
-	return QE_OK;
-}
-
-static int compare_ids(const void *a, const void *b, void *peers)
-{
-	const struct node_peer *list = peers;
-
-	return qe_node_id_compare(&list[*(const uint32_t *)a].id, &list[*(const uint32_t *)b].id);
-}
-
-/* Sorts them for node_find_peer; none may be there twice, nor be this node. */
-static enum qe_error index_peers(struct qe_node *node)
-{
-	qsort_r(node->by_id, node->n_peers, sizeof(*node->by_id), compare_ids, node->peers);
-	for (size_t i = 1; i < node->n_peers; i++)
-		if (compare_ids(&node->by_id[i - 1], &node->by_id[i], node->peers) == 0)
-			return QE_ERR_CONFLICT;
-	return node_find_peer(node, &node->id) == SIZE_MAX ? QE_OK : QE_ERR_CONFLICT;
-}
-
-size_t node_find_peer(const struct qe_node *node, const struct qe_node_id *id)
-{
-	size_t low = 0, high = node->n_peers;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = qe_node_id_compare(&node->peers[node->by_id[middle]].id, id);
-
-		if (order == 0)
-			return node->by_id[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return SIZE_MAX;
 }
 
 /* ---- routes ---- */
@@ -96,19 +38,20 @@ static struct qe_prefix overlay_prefix(const struct qe_node_id *id)
 }
 
 static size_t add_peer_routes(
-	struct qe_route *routes, uint32_t index, const struct qe_peer_settings *peer)
+	struct qe_route *routes, uint32_t slot, const struct qe_peer_settings *peer)
 {
 	size_t n = 0;
 
 	routes[n++] = (struct qe_route){
-		.prefix = overlay_prefix(&peer->id), .next_hop = QE_NEXT_HOP_NODE, .peer = index};
+		.prefix = overlay_prefix(&peer->id), .next_hop = QE_NEXT_HOP_NODE, .peer = slot};
 	for (size_t i = 0; i < peer->n_prefixes; i++)
 		routes[n++] = (struct qe_route){
-			.prefix = peer->prefixes[i], .next_hop = QE_NEXT_HOP_NODE, .peer = index};
+			.prefix = peer->prefixes[i], .next_hop = QE_NEXT_HOP_NODE, .peer = slot};
 	return n;
 }
 
-static enum qe_error build_routes(struct qe_node *node, const struct qe_node_settings *settings)
+static enum qe_error build_routes(
+	const struct qe_node *node, struct view *view, const struct qe_node_settings *settings)
 {
 	size_t n = 0, total = 1 + settings->n_local + settings->n_peers;
 
@@ -122,11 +65,72 @@ static enum qe_error build_routes(struct qe_node *node, const struct qe_node_set
 	for (size_t i = 0; i < settings->n_local; i++)
 		routes[n++] = (struct qe_route){.prefix = settings->local[i]};
 	for (size_t i = 0; i < settings->n_peers; i++)
-		n += add_peer_routes(&routes[n], (uint32_t)i, &settings->peers[i]);
-	enum qe_error error = qe_route_table_new(&node->routes, routes, n);
+		n += add_peer_routes(&routes[n],
+			(uint32_t)directory_find(view->directory, &settings->peers[i].id),
+			&settings->peers[i]);
+	enum qe_error error = qe_route_table_new(&view->routes, routes, n);
 
 	free(routes);
 	return error;
+}
+
+/* ---- views ---- */
+
+static enum qe_error fill_view(struct qe_node *node, struct view *view,
+	const struct qe_node_settings *settings, qe_time now)
+{
+	const struct directory_change change = {
+		.own = &node->id,
+		.before = node->views.list != nullptr ? node->views.list->directory : nullptr,
+		.generation = views_next_generation(&node->views),
+		.acknowledged = views_acknowledged(&node->views),
+		.now = now,
+	};
+
+	if (settings->n_peers > QE_PEERS_MAX)
+		return QE_ERR_RANGE;
+	QE_TRY(directory_new(&view->directory, &change, settings->peers, settings->n_peers));
+	return build_routes(node, view, settings);
+}
+
+static void note_reclaim(struct qe_node *node, qe_time now)
+{
+	node->reclaim_at = node->views.list->older != nullptr ? now + RECLAIM_AFTER : QE_TIME_NEVER;
+}
+
+enum qe_error qe_node_reconfigure(
+	struct qe_node *node, const struct qe_node_settings *settings, qe_time now)
+{
+	struct view *view = calloc(1, sizeof(*view));
+
+	if (view == nullptr)
+		return -ENOMEM;
+	enum qe_error error = fill_view(node, view, settings, now);
+
+	if (error != QE_OK) {
+		directory_free(view->directory);
+		free(view);
+		return error;
+	}
+	views_publish(&node->views, view);
+	note_reclaim(node, now);
+	return QE_OK;
+}
+
+void qe_node_run(struct qe_node *node, qe_time now)
+{
+	views_reclaim(&node->views);
+	note_reclaim(node, now);
+}
+
+qe_time qe_node_deadline(const struct qe_node *node)
+{
+	return node->reclaim_at;
+}
+
+size_t qe_node_find_peer(const struct qe_node *node, const struct qe_node_id *id)
+{
+	return directory_find(node->views.list->directory, id);
 }
 
 /* ---- public ---- */
@@ -150,9 +154,7 @@ static enum qe_error fill_node(struct qe_node *node, const struct qe_node_settin
 	node->rotate = settings->rotate;
 	node->workers = settings->workers > 0 ? settings->workers : 1;
 	node->instance = qe_random_u64();
-	QE_TRY(copy_peers(node, settings));
-	QE_TRY(index_peers(node));
-	QE_TRY(build_routes(node, settings));
+	QE_TRY(qe_node_reconfigure(node, settings, 0));
 	QE_TRY(qe_key_derive(node->key, "quicether connection ids", node->cid_secret));
 	QE_TRY(note_provider(node));
 	return qe_tls_context_new(&node->tls, node->key, settings->pq, settings->cipher);
@@ -165,6 +167,7 @@ enum qe_error qe_node_new(struct qe_node **ret_node, const struct qe_node_settin
 
 	if (node == nullptr)
 		return -ENOMEM;
+	views_init(&node->views);
 	enum qe_error error = fill_node(node, settings);
 
 	if (error != QE_OK) {
@@ -180,11 +183,7 @@ struct qe_node *qe_node_free(struct qe_node *node)
 	if (node == nullptr)
 		return nullptr;
 	qe_tls_context_free(node->tls);
-	qe_route_table_free(node->routes);
-	for (size_t i = 0; i < node->n_peers; i++)
-		free(node->peers[i].name);
-	free(node->peers);
-	free(node->by_id);
+	views_done(&node->views);
 	qe_wipe(node, sizeof(*node));
 	free(node);
 	return nullptr;

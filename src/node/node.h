@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* The immutable part of a node, shared by its shards; see include/quicether.h. */
+/* What the shards of a node share: what never changes, and the views of what does; see
+ * include/quicether.h. */
 #pragma once
 
 #include "crypto/tls.h"
-#include "route/table.h"
-
-struct node_peer {
-	struct qe_node_id id;
-	char *name; /* nullptr: none */
-	bool dial;
-};
+#include "node/view.h"
 
 struct qe_node {
 	struct qe_node_id id;
@@ -21,11 +16,6 @@ struct qe_node {
 	struct qe_tls_context *tls;
 	uint8_t cid_secret[32];
 	char provider[64];
-	struct node_peer *peers;
-	uint32_t *by_id; /* indices of peers, in the order of their NodeIds */
-	size_t n_peers;
-	struct qe_route_table *routes;
+	struct views views;
+	qe_time reclaim_at; /* the control thread's */
 };
-
-/* The index of a known peer, or SIZE_MAX. */
-size_t node_find_peer(const struct qe_node *node, const struct qe_node_id *id);

@@ -4,8 +4,8 @@
  * comes; what follows from it - acknowledgements, coalesced writes, timers, what waited for room -
  * is done once per batch, in qe_shard_run, in this order:
  *
- *   timers of links -> the coalescer -> links with something to write -> peers -> what waits ->
- * send
+ *   a new view -> timers of links -> the coalescer -> links with something to write -> peers ->
+ * what waits -> send
  *
  * Invariants: every link is in shard->links, and in shard->dirty whenever it may have something to
  * write or its deadline may have moved; every peer has a timer no later than qe_peer_deadline;
@@ -52,7 +52,12 @@ static enum qe_error fill_shard(struct qe_shard *shard, uint8_t worker)
 		.mtu = node->mtu,
 	};
 	QE_TRY(qe_cid_keys_init(&shard->context.cids, worker, node->cid_secret, &node->id));
-	return shard_make_peers(shard);
+	views_enter(&node->views, worker);
+	enum qe_error error = shard_adopt(shard);
+
+	if (error != QE_OK)
+		views_leave(&node->views, worker);
+	return error;
 }
 
 enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, uint8_t worker,
@@ -93,6 +98,8 @@ struct qe_shard *qe_shard_free(struct qe_shard *shard)
 		return nullptr;
 	qe_heap_done(&shard->peer_timers); /* lets go of timers in the peers */
 	shard_free_peers(shard);
+	if (shard->view != nullptr)
+		views_leave(&shard->node->views, shard->context.cids.worker);
 	QE_LIST_FOR_EACH (place, &shard->links)
 		shard_link_free(shard, QE_CONTAINER_OF(place, struct shard_link, place));
 	qe_pool_free(shard->packets);
@@ -239,6 +246,7 @@ static void drain_waiting(struct qe_shard *shard)
 void qe_shard_run(struct qe_shard *shard, qe_time now)
 {
 	shard->now = now;
+	(void)!shard_adopt(shard); /* without memory for it: next time */
 	run_link_timers(shard);
 	qe_coalescer_flush(shard->coalescer);
 	/* A round may make more work for the next: a new link has its first packets to write. */
@@ -269,55 +277,61 @@ qe_time qe_shard_deadline(const struct qe_shard *shard)
 enum qe_error qe_shard_set_endpoints(struct qe_shard *shard, size_t peer,
 	const struct qe_endpoint *endpoints, size_t n, qe_time now)
 {
-	if (peer >= shard->node->n_peers)
+	struct shard_peer *speer = shard_ask_peer(shard, peer, now);
+
+	if (speer == nullptr)
 		return QE_ERR_NOT_FOUND;
 	if (n > QE_PEER_ENDPOINTS_MAX)
 		return QE_ERR_RANGE;
-	shard->now = now;
-	qe_peer_set_endpoints(shard->peers[peer].peer, endpoints, n, now);
-	shard_set_peer_timer(shard, &shard->peers[peer], now);
+	qe_peer_set_endpoints(speer->peer, endpoints, n, now);
+	shard_set_peer_timer(shard, speer, now);
 	return QE_OK;
 }
 
 enum qe_error qe_shard_peer_seen(
 	struct qe_shard *shard, size_t peer, const struct qe_endpoint *at, qe_time now)
 {
-	if (peer >= shard->node->n_peers)
+	struct shard_peer *speer = shard_ask_peer(shard, peer, now);
+
+	if (speer == nullptr)
 		return QE_ERR_NOT_FOUND;
-	shard->now = now;
-	qe_peer_seen(shard->peers[peer].peer, at, now);
-	shard_set_peer_timer(shard, &shard->peers[peer], now);
+	qe_peer_seen(speer->peer, at, now);
+	shard_set_peer_timer(shard, speer, now);
 	return QE_OK;
 }
 
 enum qe_error qe_shard_peer_check(struct qe_shard *shard, size_t peer, qe_time now)
 {
-	if (peer >= shard->node->n_peers)
+	struct shard_peer *speer = shard_ask_peer(shard, peer, now);
+
+	if (speer == nullptr)
 		return QE_ERR_NOT_FOUND;
-	shard->now = now;
-	SHARD_FOR_EACH_LANE (lane, &shard->peers[peer])
+	SHARD_FOR_EACH_LANE (lane, speer)
 		qe_peer_check(lane);
-	shard_set_peer_timer(shard, &shard->peers[peer], now);
+	shard_set_peer_timer(shard, speer, now);
 	return QE_OK;
 }
 
 void qe_shard_network_changed(struct qe_shard *shard, qe_time now)
 {
 	shard->now = now;
-	for (size_t i = 0; i < shard->node->n_peers; i++) {
-		SHARD_FOR_EACH_LANE (lane, &shard->peers[i])
+	for (size_t i = 0; i < shard->n_slots; i++) {
+		struct shard_peer *speer = shard->peers[i];
+
+		if (speer == nullptr)
+			continue;
+		SHARD_FOR_EACH_LANE (lane, speer)
 			qe_peer_network_changed(lane, now);
-		shard_set_peer_timer(shard, &shard->peers[i], now);
+		shard_set_peer_timer(shard, speer, now);
 	}
 }
 
 enum qe_error qe_shard_ping(struct qe_shard *shard, size_t peer, uint64_t cookie, qe_time now)
 {
-	if (peer >= shard->node->n_peers)
-		return QE_ERR_NOT_FOUND;
-	struct shard_peer *speer = &shard->peers[peer];
+	struct shard_peer *speer = shard_ask_peer(shard, peer, now);
 
-	shard->now = now;
+	if (speer == nullptr)
+		return QE_ERR_NOT_FOUND;
 	shard_peer_link(shard, speer); /* a lane with a link, if there is one */
 	QE_TRY(qe_peer_ping(speer->in_use, cookie, now));
 	shard_set_peer_timer(shard, speer, now);
@@ -327,8 +341,9 @@ enum qe_error qe_shard_ping(struct qe_shard *shard, size_t peer, uint64_t cookie
 void qe_shard_close(struct qe_shard *shard, qe_time now)
 {
 	shard->now = now;
-	for (size_t i = 0; i < shard->node->n_peers; i++)
-		shard_leave_links(shard, &shard->peers[i]);
+	for (size_t i = 0; i < shard->n_slots; i++)
+		if (shard->peers[i] != nullptr)
+			shard_leave_links(shard, shard->peers[i]);
 	QE_LIST_FOR_EACH (place, &shard->links)
 		shard_link_close(shard, QE_CONTAINER_OF(place, struct shard_link, place));
 	qe_coalescer_flush(shard->coalescer);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * What the files of a shard share: its life and timers (shard.c), its peers and their lanes
- * (lanes.c), links and first packets (links.c), TUN to link (egress.c), link to TUN (ingress.c).
+ * What the files of a shard share: its life and timers (shard.c), which peers there are (adopt.c),
+ * their lanes (lanes.c), links and first packets (links.c), TUN to link (egress.c), link to TUN
+ * (ingress.c).
  */
 #pragma once
 
@@ -35,6 +36,7 @@ struct shard_packet {
 };
 
 struct shard_peer {
+	size_t slot;
 	struct qe_peer *peer;     /* the own lane */
 	struct qe_peer **passive; /* by lane, of QE_WORKERS_MAX; nullptr if there are none */
 	size_t n_passive;
@@ -48,6 +50,7 @@ struct shard_peer {
 	bool blocked; /* by congestion: there is a link, but its window is full */
 	struct qe_addr checked_source,
 		checked_destination; /* the last pair that passed the checks */
+	uint64_t checked_generation; /* of the view that they passed under */
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
 	qe_time last_rx, last_sent; /* of IP packets; 0: never */
 };
@@ -68,6 +71,7 @@ struct shard_link {
 
 struct qe_shard {
 	struct qe_node *node;
+	const struct view *view; /* the one taken up */
 	struct qe_sink sink;
 	qe_time now; /* of the call under way */
 	struct qe_crypto *crypto;
@@ -76,7 +80,8 @@ struct qe_shard {
 	struct qe_coalescer *coalescer;
 	struct qe_pool *packets;
 	struct shard_packet *reading; /* given out by qe_shard_tun_buffer */
-	struct shard_peer *peers;
+	struct shard_peer **peers;    /* by slot; nullptr where there is none */
+	size_t n_slots;
 	struct qe_map cids;   /* connection ID to struct qe_link */
 	struct qe_map tokens; /* token of a stateless reset to struct qe_link */
 	struct qe_heap link_timers, peer_timers;
@@ -113,10 +118,25 @@ static inline void shard_write(
 /* Run the peer no later than this. Cannot fail: the room was reserved. */
 void shard_set_peer_timer(struct qe_shard *shard, struct shard_peer *speer, qe_time at);
 
+/* ---- adopt.c ---- */
+
+/* Takes up the newest view. On an error the one before stays. */
+enum qe_error shard_adopt(struct qe_shard *shard);
+/* For what the owner asks: the peer in a slot of the newest view, or nullptr. */
+struct shard_peer *shard_ask_peer(struct qe_shard *shard, size_t slot, qe_time now);
+void shard_free_peers(struct qe_shard *shard);
+
+/* The peer in a slot, or nullptr. */
+static inline struct shard_peer *shard_get_peer(const struct qe_shard *shard, size_t slot)
+{
+	return slot < shard->n_slots ? shard->peers[slot] : nullptr;
+}
+
 /* ---- lanes.c ---- */
 
-enum qe_error shard_make_peers(struct qe_shard *shard);
-void shard_free_peers(struct qe_shard *shard);
+enum qe_error shard_make_lane(
+	struct qe_shard *shard, struct shard_peer *speer, const struct directory_slot *slot);
+void shard_free_lanes(struct shard_peer *speer);
 /* Takes all links out of a peer's lanes, which stay in shard->links, and drops what waits. */
 void shard_leave_links(struct qe_shard *shard, struct shard_peer *speer);
 struct qe_peer *shard_find_lane(const struct shard_peer *speer, uint8_t number); /* or nullptr */

@@ -227,3 +227,9 @@ void peer_close_finished(struct qe_peer *peer, qe_time now)
 			drop(peer, entry, false, "the peer no longer answers");
 	}
 }
+
+void qe_peer_end(struct qe_peer *peer, const char *reason)
+{
+	while (peer->n_links > 0)
+		drop(peer, &peer->links[0], false, reason);
+}

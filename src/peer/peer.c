@@ -369,6 +369,12 @@ bool qe_peer_control(
 	return true;
 }
 
+void qe_peer_set_keep(struct qe_peer *peer, bool keep)
+{
+	peer->config.keep = keep;
+	peer->due = true;
+}
+
 void qe_peer_want(struct qe_peer *peer, qe_time now)
 {
 	bool fresh = peer->wanted_until <= now;
@@ -407,6 +413,11 @@ struct qe_link *qe_peer_link(struct qe_peer *peer, qe_time now)
 size_t qe_peer_index(const struct qe_peer *peer)
 {
 	return peer->config.index;
+}
+
+const struct qe_node_id *qe_peer_id(const struct qe_peer *peer)
+{
+	return &peer->config.id;
 }
 
 uint8_t qe_peer_lane(const struct qe_peer *peer)

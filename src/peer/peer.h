@@ -70,6 +70,8 @@ void qe_peer_link_lost(struct qe_peer *peer, struct qe_link *link, const char *r
 /* False if the message is malformed. */
 bool qe_peer_control(
 	struct qe_peer *peer, struct qe_link *link, struct qe_bytes message, qe_time now);
+/* Whether a link is to be kept up from now on. */
+void qe_peer_set_keep(struct qe_peer *peer, bool keep);
 /* A packet wants to go there, or went there lately. */
 void qe_peer_want(struct qe_peer *peer, qe_time now);
 /* This host's addresses or routes have changed. */
@@ -77,6 +79,9 @@ void qe_peer_network_changed(struct qe_peer *peer, qe_time now);
 /* The answer is an event: QE_EVENT_PONG or QE_EVENT_PING_LOST. QE_ERR_FULL if too many are under
  * way. */
 enum qe_error qe_peer_ping(struct qe_peer *peer, uint64_t cookie, qe_time now);
+
+/* It is to be freed: closes all its links, and reports that. */
+void qe_peer_end(struct qe_peer *peer, const char *reason);
 
 void qe_peer_run(struct qe_peer *peer, qe_time now);
 qe_time qe_peer_deadline(const struct qe_peer *peer);
@@ -86,6 +91,7 @@ qe_time qe_peer_deadline(const struct qe_peer *peer);
 /* The link to send on; nullptr if there is none that may be used. */
 struct qe_link *qe_peer_link(struct qe_peer *peer, qe_time now);
 size_t qe_peer_index(const struct qe_peer *peer);
+const struct qe_node_id *qe_peer_id(const struct qe_peer *peer);
 uint8_t qe_peer_lane(const struct qe_peer *peer);
 /* It has neither link nor dial. */
 bool qe_peer_is_empty(const struct qe_peer *peer);

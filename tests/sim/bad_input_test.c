@@ -70,7 +70,7 @@ static struct mesh_pair liar_and_victim(uint64_t seed)
 static void lie(struct mesh_pair *pair, uint8_t context, struct qe_bytes packet)
 {
 	struct qe_shard *shard = pair->a->shard;
-	struct qe_link *link = qe_peer_link(shard->peers[0].peer, pair->mesh->now);
+	struct qe_link *link = qe_peer_link(shard->peers[0]->peer, pair->mesh->now);
 	enum qe_error error;
 
 	while ((error = qe_link_send(link, &shard->batch, context, QE_ECN_NOT_ECT, packet,

@@ -170,6 +170,11 @@ enum mesh_how { MESH_WAITS, MESH_KNOWS, MESH_DIALS };
 /* Make other a peer of host from host's next start on: waits for it, knows where it is and dials
  * on demand, or dials at start. */
 struct mesh_peer *mesh_befriend(struct mesh_host *host, struct mesh_host *other, enum mesh_how how);
+void mesh_unfriend(struct mesh_host *host, const struct mesh_host *other);
+/* What was befriended and unfriended since the start, and changed in host->peers. A host that is
+ * asleep takes it up when it wakes. */
+enum qe_error mesh_reconfigure(struct mesh_host *host);
+size_t mesh_slot(const struct mesh_host *host, const struct mesh_host *other);
 void mesh_start(struct mesh_host *host);
 void mesh_kill(struct mesh_host *host);  /* as if by SIGKILL */
 void mesh_close(struct mesh_host *host); /* in order */
