@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "config/builder.h"
+#include "config/text_file.h"
 #include "crypto/node_id.h"
 #include "net/addr.h"
 
@@ -42,28 +43,6 @@ static const char *get_environment(char *const *environment, const char *name)
 
 /* ---- the file ---- */
 
-/* At most QE_CONFIG_FILE_MAX bytes; *ret_text is to be freed. */
-static enum qe_error read_file(const char *path, char **ret_text, size_t *ret_len)
-{
-	FILE *file = fopen(path, "re");
-
-	if (!file)
-		return qe_error_errno();
-	char *text = malloc(QE_CONFIG_FILE_MAX + 1);
-	size_t len = text ? fread(text, 1, QE_CONFIG_FILE_MAX + 1, file) : 0;
-	enum qe_error error = !text || ferror(file)      ? qe_error_errno()
-			      : len > QE_CONFIG_FILE_MAX ? QE_ERR_TOO_BIG
-							 : QE_OK;
-	fclose(file);
-	if (error != QE_OK) {
-		free(text);
-		return error;
-	}
-	*ret_text = text;
-	*ret_len = len;
-	return QE_OK;
-}
-
 /* The file that was found: its name, and what stands in it. */
 struct found {
 	char *path;
@@ -73,7 +52,7 @@ struct found {
 
 static enum qe_error try_file(struct found *ret_found, const char *path)
 {
-	QE_TRY(read_file(path, &ret_found->text, &ret_found->len));
+	QE_TRY(qe_text_file_read(&ret_found->text, &ret_found->len, path, QE_CONFIG_FILE_MAX));
 	ret_found->path = strdup(path);
 	return ret_found->path ? QE_OK : -ENOMEM;
 }

@@ -15,20 +15,6 @@ static struct qe_origin origin_of(struct qe_toml_place place)
 	return (struct qe_origin){QE_SOURCE_FILE, place.line, place.column};
 }
 
-static const char *type_name(enum qe_toml_type type)
-{
-	static const char *const names[] = {
-		[QE_TOML_STRING] = "a string",
-		[QE_TOML_INTEGER] = "an integer",
-		[QE_TOML_FLOAT] = "a float",
-		[QE_TOML_BOOLEAN] = "a boolean",
-		[QE_TOML_DATE] = "a date or time",
-		[QE_TOML_ARRAY] = "an array",
-		[QE_TOML_TABLE] = "a table",
-	};
-	return names[type];
-}
-
 /* ---- unknown keys ---- */
 
 [[gnu::format(printf, 4, 5)]] static void report_at(struct qe_builder *builder,
@@ -98,7 +84,7 @@ static void report_type(struct qe_builder *builder, const struct qe_schema_key *
 	else
 		qe_schema_add_expected(&to, key);
 	qe_builder_report(builder, key, origin_of(value->place), "is %s; expected %s",
-		type_name(value->type), expected);
+		qe_toml_type_name(value->type), expected);
 }
 
 static bool is_string(const struct qe_schema_type *type)
@@ -199,7 +185,7 @@ static void read_peer(struct qe_builder *builder, const struct qe_toml_value *va
 {
 	if (value->type != QE_TOML_TABLE) {
 		report_at(builder, value->place, QE_SCHEMA_PEERS,
-			"is %s; expected a table, [[peers]]", type_name(value->type));
+			"is %s; expected a table, [[peers]]", qe_toml_type_name(value->type));
 		return;
 	}
 	struct qe_config_peer *peer = qe_builder_add_peer(builder, origin_of(value->place));
@@ -221,7 +207,7 @@ static void read_section(struct qe_builder *builder, const struct qe_toml_value 
 
 	if (value->type != type) {
 		report_at(builder, value->place, value->key, "is %s; expected %s",
-			type_name(value->type),
+			qe_toml_type_name(value->type),
 			peers ? "[[peers]], once for each peer" : "one table");
 		return;
 	}

@@ -242,3 +242,24 @@ const qe_toml_value *qe_toml_root(const qe_toml *toml)
 {
 	return &toml->root;
 }
+
+const char *qe_toml_type_name(qe_toml_type type)
+{
+	switch (type) {
+	case QE_TOML_STRING:
+		return "a string";
+	case QE_TOML_INTEGER:
+		return "an integer";
+	case QE_TOML_FLOAT:
+		return "a float";
+	case QE_TOML_BOOLEAN:
+		return "a boolean";
+	case QE_TOML_DATE:
+		return "a date or time";
+	case QE_TOML_ARRAY:
+		return "an array";
+	case QE_TOML_TABLE:
+		break;
+	}
+	return "a table";
+}

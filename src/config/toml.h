@@ -45,6 +45,7 @@ struct qe_toml;
 enum qe_error qe_toml_parse(
 	struct qe_toml **ret_toml, struct qe_bytes text, struct qe_toml_error *ret_error);
 struct qe_toml *qe_toml_free(struct qe_toml *toml);                   /* NULL-safe; returns NULL */
+const char *qe_toml_type_name(enum qe_toml_type type);                /* "a string" */
 const struct qe_toml_value *qe_toml_root(const struct qe_toml *toml); /* a table; the toml's */
 
 #ifdef __cplusplus

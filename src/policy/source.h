@@ -10,6 +10,8 @@
 #include "base/error.h"
 
 #define QE_POLICY_RULES_MAX 16384
+#define QE_POLICY_TESTS_MAX 16384
+#define QE_POLICY_LIST_MAX 4096   /* items of one list of a rule or group */
 #define QE_POLICY_GROUPS_MAX 4096 /* of the policy and of the members together */
 
 struct qe_zone;

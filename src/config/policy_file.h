@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The policy file: TOML into struct qe_policy_source (policy/source.h). docs/policy.md says what it
+ * may hold. Only what stands in the file is judged here; what its names mean, and whether its rules
+ * can match, is seen by config/policy_check.h.
+ */
+#pragma once
+
+#include "config/diagnostics.h"
+#include "policy/source.h"
+
+#define QE_POLICY_FILE_MAX (4 * 1024 * 1024)
+
+/* Either a whole policy or errors, at least one of them in diagnostics, which is emptied first:
+ * QE_ERR_SYNTAX, or what kept the file from being read. Reads the files of the time zones that
+ * schedules name. */
+enum qe_error qe_policy_file_load(
+	struct qe_policy_source *ret_source, const char *path, struct qe_diagnostics *diagnostics);
+/* The same from text in memory, which stands in for a file of that name. */
+enum qe_error qe_policy_file_parse(struct qe_policy_source *ret_source, const char *name,
+	struct qe_bytes text, struct qe_diagnostics *diagnostics);
