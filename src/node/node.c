@@ -50,6 +50,27 @@ static size_t add_peer_routes(
 	return n;
 }
 
+static int compare_routes(const void *a, const void *b)
+{
+	const struct qe_route *left = a, *right = b;
+
+	return qe_prefix_compare(&left->prefix, &right->prefix);
+}
+
+/* QE_ERR_CONFLICT when one prefix is to go to two different places. */
+static enum qe_error fill_table(struct qe_route_table *table, struct qe_route *routes, size_t n)
+{
+	qsort(routes, n, sizeof(*routes), compare_routes);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0 && compare_routes(&routes[i - 1], &routes[i]) == 0 &&
+			(routes[i - 1].next_hop != routes[i].next_hop ||
+				routes[i - 1].peer != routes[i].peer))
+			return QE_ERR_CONFLICT;
+		QE_TRY(qe_route_table_set(table, &routes[i]));
+	}
+	return QE_OK;
+}
+
 static enum qe_error build_routes(
 	const struct qe_node *node, struct view *view, const struct qe_node_settings *settings)
 {
@@ -68,8 +89,14 @@ static enum qe_error build_routes(
 		n += add_peer_routes(&routes[n],
 			(uint32_t)directory_find(view->directory, &settings->peers[i].id),
 			&settings->peers[i]);
-	enum qe_error error = qe_route_table_new(&view->routes, routes, n);
+	enum qe_error error = qe_route_table_new(&view->table);
 
+	if (error == QE_OK)
+		error = fill_table(view->table, routes, n);
+	if (error == QE_OK)
+		error = qe_route_table_publish(view->table, &view->routes);
+	if (error != QE_OK)
+		view->table = qe_route_table_free(view->table);
 	free(routes);
 	return error;
 }

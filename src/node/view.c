@@ -61,7 +61,8 @@ static void free_view(struct view *view)
 {
 	if (--view->directory->views == 0)
 		directory_free(view->directory);
-	qe_route_table_free(view->routes);
+	qe_route_table_release(view->table, view->routes);
+	qe_route_table_free(view->table);
 	free(view);
 }
 

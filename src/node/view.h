@@ -18,8 +18,9 @@
 struct view {
 	uint64_t generation; /* from 1 */
 	struct directory *directory;
-	struct qe_route_table *routes;
-	struct view *older; /* the control thread's */
+	struct qe_route_table *table;
+	const struct qe_route_snapshot *routes; /* of the table */
+	struct view *older;                     /* the control thread's */
 };
 
 struct views {

@@ -1,135 +1,127 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * Longest-prefix match over a sorted array. The routes stand in the order of their addresses, a
- * shorter prefix before the longer ones inside of it, so that prefixes nest like brackets: the last
- * route at or before an address is either the answer or lies inside of the answer. Each route knows
- * the one that encloses it, and a lookup is one binary search and a few steps outwards. It takes 28
- * bytes a route and no pointers; a table of thousands of routes stays in the cache.
+ * Longest-prefix match in a multibit trie whose nodes are compressed by bit maps (trie.h), one for
+ * each family. It is persistent: what a snapshot shows is never written to again. A change copies
+ * the nodes on the way from the root to the place of the change, unless no snapshot has been
+ * published since they were made, so its cost is that of the depth of the trie; all other nodes
+ * are shared. What it has replaced waits until the last snapshot that shows it is released
+ * (blocks.c).
+ *
+ * Threads: all of a table belongs to one thread, the writer. A snapshot is read by any.
  */
 #include "route/table.h"
 
 #include <errno.h>
-#include <stdckdint.h>
 #include <stdlib.h>
 
-#include "net/addr.h"
+#include "route/trie.h"
 
-constexpr uint32_t NO_ENCLOSING = UINT32_MAX;
-
-struct entry {
-	struct qe_route route;
-	uint32_t enclosing; /* index of the next shorter prefix around this one */
-};
+enum { IPV4, IPV6, FAMILIES };
 
 struct qe_route_table {
-	size_t n;
-	struct entry entries[];
+	struct trie_blocks blocks;
+	struct trie_node roots[FAMILIES];
+	size_t count;
 };
 
-static int compare_entries(const void *a, const void *b)
-{
-	const struct entry *left = a, *right = b;
+struct qe_route_snapshot {
+	struct trie_hold hold;
+	struct trie_node roots[FAMILIES];
+};
 
-	return qe_prefix_compare(&left->route.prefix, &right->route.prefix);
+static size_t family_of(const struct qe_addr *addr)
+{
+	return addr->family == QE_FAMILY_IPV6 ? IPV6 : IPV4;
 }
 
-static bool same_next_hop(const struct qe_route *a, const struct qe_route *b)
+enum qe_error qe_route_table_new(struct qe_route_table **ret_table)
 {
-	return a->next_hop == b->next_hop &&
-	       (a->next_hop == QE_NEXT_HOP_LOCAL || a->peer == b->peer);
-}
+	struct qe_route_table *table = calloc(1, sizeof(*table));
 
-/* Sorted routes with one prefix become one; QE_ERR_CONFLICT when they disagree. */
-static enum qe_error merge_equal(struct qe_route_table *table)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < table->n; i++) {
-		struct entry *last = kept > 0 ? &table->entries[kept - 1] : nullptr;
-
-		if (last == nullptr || compare_entries(last, &table->entries[i]) != 0)
-			table->entries[kept++] = table->entries[i];
-		else if (!same_next_hop(&last->route, &table->entries[i].route))
-			return QE_ERR_CONFLICT;
-	}
-	table->n = kept;
-	return QE_OK;
-}
-
-static void link_enclosing(struct qe_route_table *table)
-{
-	for (size_t i = 0; i < table->n; i++) {
-		uint32_t around = i > 0 ? (uint32_t)(i - 1) : NO_ENCLOSING;
-
-		while (around != NO_ENCLOSING &&
-			!qe_prefix_covers(&table->entries[around].route.prefix,
-				&table->entries[i].route.prefix))
-			around = table->entries[around].enclosing;
-		table->entries[i].enclosing = around;
-	}
-}
-
-enum qe_error qe_route_table_new(
-	struct qe_route_table **ret_table, const struct qe_route *routes, size_t n)
-{
-	struct qe_route_table *table;
-	size_t size;
-
-	if (n >= NO_ENCLOSING || ckd_mul(&size, n, sizeof(struct entry)) ||
-		ckd_add(&size, size, sizeof(*table)))
-		return QE_ERR_RANGE;
-	table = malloc(size);
 	if (table == nullptr)
 		return -ENOMEM;
-	table->n = n;
-	for (size_t i = 0; i < n; i++)
-		table->entries[i] = (struct entry){.route = routes[i]};
-	qsort(table->entries, n, sizeof(struct entry), compare_entries);
-
-	enum qe_error error = merge_equal(table);
-	if (error != QE_OK) {
-		free(table);
-		return error;
-	}
-	link_enclosing(table);
+	trie_blocks_init(&table->blocks);
 	*ret_table = table;
 	return QE_OK;
 }
 
 struct qe_route_table *qe_route_table_free(struct qe_route_table *table)
 {
+	if (table == nullptr)
+		return nullptr;
+	for (size_t i = 0; i < FAMILIES; i++)
+		trie_drop(&table->blocks, &table->roots[i]);
+	trie_blocks_done(&table->blocks);
 	free(table);
 	return nullptr;
 }
 
-/* How many routes begin at or before the address. */
-static size_t upper_bound(const struct qe_route_table *table, const struct qe_addr *addr)
+enum qe_error qe_route_table_set(struct qe_route_table *table, const struct qe_route *route)
 {
-	size_t low = 0, high = table->n;
+	struct trie_node *root = &table->roots[family_of(&route->prefix.addr)];
+	bool added;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
+	QE_TRY(trie_set(&table->blocks, root, route, &added));
+	table->count += added;
+	return QE_OK;
+}
 
-		if (qe_addr_compare(&table->entries[middle].route.prefix.addr, addr) <= 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+enum qe_error qe_route_table_remove(struct qe_route_table *table, const struct qe_prefix *prefix)
+{
+	QE_TRY(trie_remove(&table->blocks, &table->roots[family_of(&prefix->addr)], prefix));
+	table->count--;
+	return QE_OK;
+}
+
+size_t qe_route_table_count(const struct qe_route_table *table)
+{
+	return table->count;
+}
+
+size_t qe_route_table_memory(const struct qe_route_table *table)
+{
+	return sizeof(*table) + table->blocks.size;
+}
+
+enum qe_error qe_route_table_publish(
+	struct qe_route_table *table, const struct qe_route_snapshot **ret_snapshot)
+{
+	struct qe_route_snapshot *snapshot = malloc(sizeof(*snapshot));
+
+	if (snapshot == nullptr)
+		return -ENOMEM;
+	for (size_t i = 0; i < FAMILIES; i++)
+		snapshot->roots[i] = table->roots[i];
+	trie_blocks_hold(&table->blocks, &snapshot->hold);
+	*ret_snapshot = snapshot;
+	return QE_OK;
+}
+
+void qe_route_table_release(struct qe_route_table *table, const struct qe_route_snapshot *snapshot)
+{
+	struct qe_route_snapshot *released = (struct qe_route_snapshot *)snapshot;
+
+	if (released == nullptr)
+		return;
+	trie_blocks_release(&table->blocks, &released->hold);
+	free(released);
+}
+
+const struct qe_route *qe_route_find(
+	const struct qe_route_snapshot *snapshot, const struct qe_prefix *prefix)
+{
+	return trie_find(&snapshot->roots[family_of(&prefix->addr)], prefix);
+}
+
+void qe_route_visit(const struct qe_route_snapshot *snapshot,
+	void (*visit)(void *ctx, const struct qe_route *route), void *ctx)
+{
+	for (size_t i = 0; i < FAMILIES; i++)
+		trie_visit(&snapshot->roots[i], visit, ctx);
 }
 
 const struct qe_route *qe_route_lookup(
-	const struct qe_route_table *table, const struct qe_addr *addr)
+	const struct qe_route_snapshot *snapshot, const struct qe_addr *addr)
 {
-	size_t bound = upper_bound(table, addr);
-	uint32_t at = bound > 0 ? (uint32_t)(bound - 1) : NO_ENCLOSING;
-
-	while (at != NO_ENCLOSING) {
-		const struct entry *entry = &table->entries[at];
-
-		if (qe_prefix_contains(&entry->route.prefix, addr))
-			return &entry->route;
-		at = entry->enclosing;
-	}
-	return nullptr;
+	return trie_lookup(&snapshot->roots[family_of(addr)], addr);
 }

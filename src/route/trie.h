@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The trie of table.c: the layout of its nodes, and how the writer changes it. */
+#pragma once
+
+#include "base/bytes.h"
+#include "route/blocks.h"
+
+/*
+ * A node stands for six bits of the address, from its depth on. Of the routes below it
+ * - those whose prefix ends within these bits (0 to 5 of them are given) are its own: the bit of
+ *   such a prefix is numbered 1 << length | value, so that of two that contain an address the
+ *   higher bit is the longer prefix;
+ * - each value of the six bits, a slot, has nothing, or one lone route however long it is, or a
+ *   child: a node for the next six, below which there are at least two routes.
+ * The block has the children, in the order of their slots, then the lone routes, then its own.
+ */
+struct trie_node {
+	uint64_t children, lone, own;
+	struct trie_block *block; /* nullptr if there is nothing */
+};
+
+struct trie_block {
+	struct trie_block_header header;
+	struct trie_node children[];
+};
+
+constexpr int trie_stride = 6;
+/*
+ * Depths are 6 n + 1, so that the most frequent lengths, 24 and 48, are five bits below a node and
+ * belong to it: no node is needed for them alone. It begins with a root at -5 that has five bits
+ * before the address, all zero.
+ */
+constexpr int trie_depth_root = -5;
+constexpr size_t trie_levels = 23; /* to the node at 127 */
+
+struct trie_key {
+	uint64_t high, low;
+};
+
+static inline uint64_t trie_load_u64(const uint8_t *at)
+{
+	return (uint64_t)qe_load_u32(at) << 32 | qe_load_u32(at + 4);
+}
+
+static inline struct trie_key trie_key(const struct qe_addr *addr)
+{
+	return (struct trie_key){trie_load_u64(addr->bytes), trie_load_u64(addr->bytes + 8)};
+}
+
+/* Six bits of the address; those beyond its ends are zero. */
+static inline unsigned trie_slot(struct trie_key key, int depth)
+{
+	uint64_t bits;
+
+	if (depth <= 58)
+		bits = key.high >> (58 - depth);
+	else if (depth < 64)
+		bits = key.high << (depth - 58) | key.low >> (122 - depth);
+	else
+		bits = depth <= 122 ? key.low >> (122 - depth) : key.low << (depth - 122);
+	return bits & 63;
+}
+
+static inline size_t trie_count(uint64_t bits)
+{
+	return (size_t)__builtin_popcountll(bits);
+}
+
+/* The place of one of the bits among them. */
+static inline size_t trie_rank(uint64_t bits, uint64_t bit)
+{
+	return trie_count(bits & (bit - 1));
+}
+
+static inline struct trie_node *trie_child(const struct trie_node *node, uint64_t bit)
+{
+	return &node->block->children[trie_rank(node->children, bit)];
+}
+
+static inline struct qe_route *trie_routes(const struct trie_node *node)
+{
+	return (struct qe_route *)&node->block->children[trie_count(node->children)];
+}
+
+static inline struct qe_route *trie_lone(const struct trie_node *node, uint64_t bit)
+{
+	return &trie_routes(node)[trie_rank(node->lone, bit)];
+}
+
+static inline struct qe_route *trie_own(const struct trie_node *node, uint64_t bit)
+{
+	return &trie_routes(node)[trie_count(node->lone) + trie_rank(node->own, bit)];
+}
+
+/* The bit of a node's own prefix that begins at the slot; length is 0 to 5. */
+static inline uint64_t trie_own_bit(unsigned slot, int length)
+{
+	return UINT64_C(1) << (1u << length | slot >> (trie_stride - length));
+}
+
+/* -ENOMEM: the trie shows the same routes as before. */
+enum qe_error trie_set(struct trie_blocks *blocks, struct trie_node *root,
+	const struct qe_route *route, bool *ret_added);
+enum qe_error trie_remove(
+	struct trie_blocks *blocks, struct trie_node *root, const struct qe_prefix *prefix);
+/* All that is below. */
+void trie_drop(struct trie_blocks *blocks, const struct trie_node *node);
+
+/* The longest prefix that contains the address. */
+const struct qe_route *trie_lookup(const struct trie_node *root, const struct qe_addr *addr);
+const struct qe_route *trie_find(const struct trie_node *root, const struct qe_prefix *prefix);
+void trie_visit(const struct trie_node *root,
+	void (*visit)(void *ctx, const struct qe_route *route), void *ctx);
