@@ -9,7 +9,8 @@ static void advance(struct qe_writer *to, size_t len)
 {
 	if (len == 0)
 		to->error = QE_ERR_FULL;
-	to->at += len;
+	if (to->error == QE_OK)
+		to->at += len;
 }
 
 static size_t room(const struct qe_writer *to)
@@ -25,6 +26,17 @@ void qe_cbor_put_uint(struct qe_writer *to, uint64_t value)
 void qe_cbor_put_map(struct qe_writer *to, size_t pairs)
 {
 	advance(to, cbor_encode_map_start(pairs, to->at, room(to)));
+}
+
+void qe_cbor_put_array(struct qe_writer *to, size_t count)
+{
+	advance(to, cbor_encode_array_start(count, to->at, room(to)));
+}
+
+void qe_cbor_put_bytes(struct qe_writer *to, struct qe_bytes bytes)
+{
+	advance(to, cbor_encode_bytestring_start(bytes.len, to->at, room(to)));
+	qe_write_bytes(to, bytes);
 }
 
 /* ---- reading ---- */
@@ -52,6 +64,12 @@ static void on_uint32(void *item, uint32_t value)
 static void on_uint64(void *item, uint64_t value)
 {
 	set_uint(item, value);
+}
+
+static void on_bytes(void *item, cbor_data data, uint64_t len)
+{
+	*(struct qe_cbor_item *)item = (struct qe_cbor_item){
+		.kind = QE_CBOR_BYTES, .bytes = {data, (size_t)len}};
 }
 
 static void on_map(void *item, uint64_t pairs)
@@ -98,6 +116,7 @@ bool qe_cbor_next(struct qe_reader *from, struct qe_cbor_item *item)
 	callbacks.uint16 = on_uint16;
 	callbacks.uint32 = on_uint32;
 	callbacks.uint64 = on_uint64;
+	callbacks.byte_string = on_bytes;
 	callbacks.map_start = on_map;
 	callbacks.array_start = on_array;
 	callbacks.tag = on_tag;

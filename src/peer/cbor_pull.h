@@ -10,6 +10,7 @@
 enum qe_cbor_kind : uint8_t {
 	QE_CBOR_OTHER,
 	QE_CBOR_UINT,
+	QE_CBOR_BYTES,
 	QE_CBOR_MAP,
 	QE_CBOR_ARRAY,
 	QE_CBOR_TAG,
@@ -18,7 +19,8 @@ enum qe_cbor_kind : uint8_t {
 
 struct qe_cbor_item {
 	enum qe_cbor_kind kind;
-	uint64_t value; /* of an integer; the count of a map or an array */
+	uint64_t value;        /* of an integer; the count of a map or an array */
+	struct qe_bytes bytes; /* of a byte string; in the input */
 };
 
 /* The next item's head, and what of it is not items of its own. False at the end, and where there
@@ -29,4 +31,6 @@ bool qe_cbor_skip(struct qe_reader *from, const struct qe_cbor_item *outer);
 
 /* In the shortest form. */
 void qe_cbor_put_uint(struct qe_writer *to, uint64_t value);
+void qe_cbor_put_bytes(struct qe_writer *to, struct qe_bytes bytes);
 void qe_cbor_put_map(struct qe_writer *to, size_t pairs);
+void qe_cbor_put_array(struct qe_writer *to, size_t count);

@@ -52,7 +52,7 @@ size_t qe_control_encode(uint8_t to[static QE_CONTROL_SIZE], const struct qe_con
 
 static enum qe_control_type known_type(uint64_t type)
 {
-	return type >= QE_CONTROL_HELLO && type <= QE_CONTROL_RETIRE ? (enum qe_control_type)type
+	return type >= QE_CONTROL_HELLO && type <= QE_CONTROL_ROUTES ? (enum qe_control_type)type
 								     : QE_CONTROL_UNKNOWN;
 }
 

@@ -15,6 +15,7 @@ enum qe_control_type : uint8_t {
 	QE_CONTROL_PING = 2,    /* to be answered with a PONG with the same cookie */
 	QE_CONTROL_PONG = 3,
 	QE_CONTROL_RETIRE = 4, /* the sender uses another link, as long as it has one */
+	QE_CONTROL_ROUTES = 5, /* see peer/routes.h, which reads and writes it */
 };
 
 struct qe_control {

@@ -363,6 +363,7 @@ bool qe_peer_control(
 	case QE_CONTROL_HELLO:
 		take_hello(peer, link, control.instance);
 		break;
+	case QE_CONTROL_ROUTES:
 	case QE_CONTROL_UNKNOWN:
 		break;
 	}

@@ -352,7 +352,7 @@ static void forget_said(struct rib_peer *peer)
 }
 
 enum qe_error qe_rib_announce(struct qe_rib *rib, uint32_t slot, const struct qe_announcement *list,
-	size_t n, qe_time now)
+	size_t n, size_t more, qe_time now)
 {
 	struct rib_peer *peer = find_peer(rib, slot);
 	/* A few more than are taken, to show what is refused. */
@@ -365,7 +365,7 @@ enum qe_error qe_rib_announce(struct qe_rib *rib, uint32_t slot, const struct qe
 	free(peer->said);
 	peer->said = said;
 	peer->n_said = kept;
-	peer->n_unread = n - kept;
+	peer->n_unread = n - kept + more;
 	peer->announced = true;
 	judge(rib, peer, now);
 	return QE_OK;

@@ -60,10 +60,11 @@ enum qe_error qe_rib_set_forbidden(struct qe_rib *rib, const struct qe_prefix *p
 enum qe_error qe_rib_set_peer(struct qe_rib *rib, const struct qe_rib_peer *peer, qe_time now);
 void qe_rib_remove_peer(struct qe_rib *rib, uint32_t slot);
 
-/* All that the peer announces now, in place of what it announced before. QE_ERR_NOT_FOUND: no such
- * peer. What is refused is no error. */
+/* All that the peer announces now, in place of what it announced before; more: how many others
+ * there were that the caller has not kept, which count as refused. QE_ERR_NOT_FOUND: no such peer.
+ * What is refused is no error. */
 enum qe_error qe_rib_announce(struct qe_rib *rib, uint32_t slot, const struct qe_announcement *list,
-	size_t n, qe_time now);
+	size_t n, size_t more, qe_time now);
 /* Unknown slots are ignored. */
 void qe_rib_peer_up(struct qe_rib *rib, uint32_t slot, qe_time now);
 /* silent: the connection stands but nothing answers; what the peer announced is kept for when it

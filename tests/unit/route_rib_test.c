@@ -118,7 +118,7 @@ static void announce(
 	for (size_t i = 0; i < n; i++)
 		list[i] = (struct qe_announcement){
 			prefix_of(said[i].prefix), said[i].gateway, said[i].metric};
-	assert_int_equal(qe_rib_announce(rib, slot, list, n, now), QE_OK);
+	assert_int_equal(qe_rib_announce(rib, slot, list, n, 0, now), QE_OK);
 }
 
 #define ANNOUNCE(rib, slot, now, ...) \
