@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The table of flows. All workers share it, as the two directions of a flow may come to different
+ * ones, and none of them ever waits.
+ *
+ * It has buckets of eight places, and a key may stand in either of two. Each place has a tag: the
+ * upper half is a part of the key's hash, 0 where the place is free; the lower one a version that
+ * counts up with each change of owner and is odd while somebody writes. To write, a thread makes
+ * the version odd with a compare-and-swap, which hides the place; stores what it wants, and then
+ * the new tag. To read, it loads the tag, the rest, and the tag again: if that has changed, what it
+ * read is void (a seqlock). All loads of the rest acquire and all stores release, so that one who
+ * sees anything new also sees the new tag.
+ *
+ * What changes while a flow lives is in two words that carry a part of the version, so that a
+ * compare-and-swap by somebody who has slept meanwhile fails: "life" (state, last packet) and
+ * "judged" (generation of the policy). Whoever loses such a race acts as if the flow were not
+ * there, and the rules decide. Only totals are added without a look: what two threads do in the
+ * same nanoseconds may then be booked to the next flow in that place.
+ *
+ * Memory is taken from the system as places are used, since nothing is written before.
+ */
+#include "policy/flows.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdckdint.h>
+#include <stdlib.h>
+
+constexpr size_t WAYS = 8;
+constexpr size_t FLOWS_MAX = 1u << 24;
+constexpr unsigned INSERT_TRIES = 4;
+constexpr size_t CACHE_LINE = 64;
+
+typedef _Atomic(uint64_t) word;
+
+struct flow_entry {
+	word key[5];
+	word life;   /* version 16, extra 8, state 8, last packet 32 */
+	word judged; /* version 32, generation 32 */
+	word data;
+};
+
+struct flow_bucket {
+	alignas(CACHE_LINE) word tags[WAYS];
+	struct flow_entry entries[WAYS];
+};
+
+struct flow_account {
+	word started, packets[2], bytes[2];
+	_Atomic(uint32_t) to;
+};
+
+/* ---- keys ---- */
+
+enum : uint64_t { KEY_IPV6 = 1 << 10 };
+constexpr unsigned KEY_ROLE = 8;
+constexpr unsigned KEY_SUBJECT = 11;
+constexpr uint64_t KEY_ROLE_MASK = 3 << KEY_ROLE;
+constexpr uint64_t KEY_PORTS = UINT64_C(0xffffffff00000000);
+
+static void store_addr(uint64_t to[static 2], const struct qe_addr *addr)
+{
+	uint32_t ipv4;
+
+	if (addr->family == QE_FAMILY_IPV4) {
+		memcpy(&ipv4, addr->bytes, sizeof(ipv4));
+		to[0] = ipv4;
+		to[1] = 0;
+	} else {
+		memcpy(to, addr->bytes, 16);
+	}
+}
+
+static struct flow_key make_key(
+	const struct qe_addr *source, const struct qe_addr *destination, uint64_t rest)
+{
+	struct flow_key key = {.rest = rest};
+
+	if (source->family == QE_FAMILY_IPV6)
+		key.rest |= KEY_IPV6;
+	store_addr(key.source, source);
+	store_addr(key.destination, destination);
+	return key;
+}
+
+struct flow_key flow_key_make(const struct qe_addr *source, const struct qe_addr *destination,
+	uint8_t protocol, enum flow_role role, uint16_t source_port, uint16_t destination_port)
+{
+	return make_key(source, destination,
+		(uint64_t)source_port << 48 | (uint64_t)destination_port << 32 |
+			(uint64_t)role << KEY_ROLE | protocol);
+}
+
+struct flow_key flow_key_make_fragments(const struct qe_addr *source,
+	const struct qe_addr *destination, uint8_t protocol, uint32_t id, uint32_t subject)
+{
+	/* Slots have 17 bits at the most, and this node's number is unlike all of them. */
+	return make_key(source, destination,
+		(uint64_t)id << 32 | (subject << KEY_SUBJECT) |
+			(uint64_t)FLOW_FRAGMENTS << KEY_ROLE | protocol);
+}
+
+static enum flow_role role_of(uint64_t rest)
+{
+	return (enum flow_role)((rest & KEY_ROLE_MASK) >> KEY_ROLE);
+}
+
+bool flow_key_is_response(const struct flow_key *key)
+{
+	return role_of(key->rest) == FLOW_RESPONSE;
+}
+
+static uint64_t reverse_role(uint64_t rest)
+{
+	enum flow_role role = role_of(rest);
+
+	if (role == FLOW_REQUEST || role == FLOW_RESPONSE)
+		return rest ^ KEY_ROLE_MASK;
+	return rest;
+}
+
+struct flow_key flow_key_reverse(const struct flow_key *key)
+{
+	uint64_t ports = key->rest >> 32;
+
+	return (struct flow_key){
+		.source = {key->destination[0], key->destination[1]},
+		.destination = {key->source[0], key->source[1]},
+		.rest = (reverse_role(key->rest) & ~KEY_PORTS) |
+			(ports >> 16 | (ports & 0xffff) << 16) << 32,
+	};
+}
+
+static struct qe_addr load_addr(const uint64_t from[static 2], bool ipv6)
+{
+	struct qe_addr addr = {.family = ipv6 ? QE_FAMILY_IPV6 : QE_FAMILY_IPV4};
+
+	memcpy(addr.bytes, from, ipv6 ? 16 : 4);
+	return addr;
+}
+
+struct flow_parts flow_key_parts(const struct flow_key *key)
+{
+	return (struct flow_parts){
+		.source = load_addr(key->source, key->rest & KEY_IPV6),
+		.destination = load_addr(key->destination, key->rest & KEY_IPV6),
+		.protocol = (uint8_t)key->rest,
+		.source_port = (uint16_t)(key->rest >> 48),
+		.destination_port = (uint16_t)(key->rest >> 32),
+	};
+}
+
+static uint64_t mix(uint64_t hash, uint64_t secret)
+{
+	__extension__ typedef unsigned __int128 uint128;
+	uint128 product = (uint128)hash * secret;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* An address and a port. The port is part of a factor: added to the address it could be made up for
+ * by another address. */
+static uint64_t hash_side(const uint64_t addr[static 2], uint16_t port, uint64_t seed)
+{
+	uint64_t secret = (seed ^ UINT64_C(0xa0761d6478bd642f)) | 1;
+
+	return mix(mix(seed ^ addr[0], secret) ^ addr[1], secret ^ (uint64_t)port << 1);
+}
+
+uint64_t flow_key_hash(const struct flow_key *key, uint64_t seed)
+{
+	uint64_t sides = hash_side(key->source, (uint16_t)(key->rest >> 48), seed) +
+			 hash_side(key->destination, (uint16_t)(key->rest >> 32), seed);
+
+	return mix(sides ^ (key->rest & 0xff), seed ^ UINT64_C(0xe7037ed1a0b428db));
+}
+
+/* ---- places ---- */
+
+static uint64_t fingerprint(uint64_t hash)
+{
+	return (hash | 1) & 0xffffffff;
+}
+
+static bool is_free(uint64_t tag)
+{
+	return tag >> 32 == 0;
+}
+
+static bool is_claimed(uint64_t tag)
+{
+	return tag & 1;
+}
+
+/* The two buckets in which a key may stand; often one and the same in a small table. */
+static size_t bucket_of(const struct flows *flows, uint64_t hash, unsigned choice)
+{
+	return (size_t)(hash >> (32 + 8 * choice)) * (choice ? 0x9e3779b1u : 1) &
+	       (flows->n_buckets - 1);
+}
+
+static struct flow_bucket *bucket_at(const struct flows *flows, size_t position)
+{
+	return &flows->buckets[position / WAYS];
+}
+
+static word *tag_at(const struct flows *flows, size_t position)
+{
+	return &bucket_at(flows, position)->tags[position % WAYS];
+}
+
+static struct flow_entry *entry_at(const struct flows *flows, size_t position)
+{
+	return &bucket_at(flows, position)->entries[position % WAYS];
+}
+
+static uint64_t load(const word *from)
+{
+	return atomic_load_explicit(from, memory_order_acquire);
+}
+
+static void store(word *to, uint64_t value)
+{
+	atomic_store_explicit(to, value, memory_order_release);
+}
+
+static bool swap(word *at, uint64_t before, uint64_t after)
+{
+	return atomic_compare_exchange_strong_explicit(
+		at, &before, after, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void count(word *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static uint64_t life_make(uint32_t version, uint8_t extra, enum track_state state, uint32_t seen)
+{
+	return (uint64_t)(uint16_t)(version >> 1) << 48 | (uint64_t)extra << 40 |
+	       (uint64_t)state << 32 | seen;
+}
+
+static uint32_t idle_ticks(uint64_t life, uint32_t now)
+{
+	uint32_t idle = now - flow_seen(life);
+
+	return idle > UINT32_MAX / 2 ? 0 : idle; /* another thread may be ahead */
+}
+
+static bool has_expired(uint64_t life, uint32_t now)
+{
+	return idle_ticks(life, now) > track_timeouts[flow_state(life) % TRACK_STATES];
+}
+
+static struct flow_key load_key(const struct flow_entry *entry)
+{
+	return (struct flow_key){
+		.source = {load(&entry->key[0]), load(&entry->key[1])},
+		.destination = {load(&entry->key[2]), load(&entry->key[3])},
+		.rest = load(&entry->key[4]),
+	};
+}
+
+static void store_key(struct flow_entry *entry, const struct flow_key *key)
+{
+	store(&entry->key[0], key->source[0]);
+	store(&entry->key[1], key->source[1]);
+	store(&entry->key[2], key->destination[0]);
+	store(&entry->key[3], key->destination[1]);
+	store(&entry->key[4], key->rest);
+}
+
+/* ---- to find ---- */
+
+bool flows_look(const struct flows *flows, struct flow_ref ref, bool reply, uint32_t now,
+	struct flow_view *ret_view)
+{
+	const struct flow_entry *entry = entry_at(flows, ref.position);
+	const word *tag = tag_at(flows, ref.position);
+	uint64_t before = load(tag), life = load(&entry->life), judged = load(&entry->judged);
+	struct flow_view view = {
+		.ref = ref,
+		.reply = reply,
+		.life = life,
+		.data = load(&entry->data),
+		.generation = (uint32_t)judged,
+	};
+
+	if ((uint32_t)before != ref.version || is_free(before) || is_claimed(before) ||
+		atomic_load_explicit(tag, memory_order_relaxed) != before || has_expired(life, now))
+		return false;
+	*ret_view = view;
+	return true;
+}
+
+static bool find_in_bucket(const struct flows *flows, size_t bucket, uint64_t mark,
+	const struct flow_key keys[static 2], uint32_t now, struct flow_view *ret_view)
+{
+	for (size_t way = 0; way < WAYS; way++) {
+		uint64_t tag = load(&flows->buckets[bucket].tags[way]);
+		struct flow_ref ref = {(uint32_t)(bucket * WAYS + way), (uint32_t)tag};
+		struct flow_key key;
+		bool reply;
+
+		if (tag >> 32 != mark || is_claimed(tag))
+			continue;
+		key = load_key(entry_at(flows, ref.position));
+		reply = !flow_key_equal(&key, &keys[0]);
+		if ((!reply || flow_key_equal(&key, &keys[1])) &&
+			flows_look(flows, ref, reply, now, ret_view))
+			return true;
+	}
+	return false;
+}
+
+bool flows_find(const struct flows *flows, const struct flow_key *key, uint32_t now,
+	struct flow_view *ret_view)
+{
+	uint64_t hash = flow_key_hash(key, flows->settings.seed), mark = fingerprint(hash);
+	const struct flow_key keys[2] = {*key, flow_key_reverse(key)};
+
+	return find_in_bucket(flows, bucket_of(flows, hash, 0), mark, keys, now, ret_view) ||
+	       find_in_bucket(flows, bucket_of(flows, hash, 1), mark, keys, now, ret_view);
+}
+
+/* ---- to end ---- */
+
+static struct flow_totals load_totals(const struct flow_account *account)
+{
+	return (struct flow_totals){
+		.started = load(&account->started),
+		.packets = {load(&account->packets[0]), load(&account->packets[1])},
+		.bytes = {load(&account->bytes[0]), load(&account->bytes[1])},
+		.to = atomic_load_explicit(&account->to, memory_order_relaxed),
+	};
+}
+
+static bool claim(struct flows *flows, size_t position, uint64_t tag)
+{
+	return swap(tag_at(flows, position), tag, (tag + 1) & 0xffffffff);
+}
+
+/* Of a place that is claimed. */
+static void tell_end(struct flows *flows, size_t position, enum flow_end end)
+{
+	const struct flow_entry *entry = entry_at(flows, position);
+	uint64_t life = load(&entry->life);
+	struct flow_ended ended;
+
+	if (flows->accounts == nullptr)
+		return;
+	ended = (struct flow_ended){
+		.key = load_key(entry),
+		.data = load(&entry->data),
+		.generation = (uint32_t)load(&entry->judged),
+		.state = flow_state(life),
+		.end = end,
+		.seen = flow_seen(life),
+		.totals = load_totals(&flows->accounts[position]),
+	};
+	flows->settings.ended(flows->settings.ctx, &ended);
+}
+
+static bool end_flow(struct flows *flows, size_t position, uint64_t tag, enum flow_end end)
+{
+	if (!claim(flows, position, tag))
+		return false;
+	tell_end(flows, position, end);
+	store(tag_at(flows, position), (uint32_t)tag + 2);
+	atomic_fetch_sub_explicit(&flows->n_flows, 1, memory_order_relaxed);
+	return true;
+}
+
+void flows_remove(struct flows *flows, struct flow_ref ref, enum flow_end end)
+{
+	uint64_t tag = load(tag_at(flows, ref.position));
+
+	if ((uint32_t)tag == ref.version && !is_free(tag))
+		end_flow(flows, ref.position, tag, end);
+}
+
+static enum flow_end natural_end(uint64_t life)
+{
+	return track_is_closed(flow_state(life)) ? FLOW_CLOSED : FLOW_EXPIRED;
+}
+
+void flows_sweep(struct flows *flows, size_t n_buckets, uint32_t now)
+{
+	size_t n = n_buckets < flows->n_buckets ? n_buckets : flows->n_buckets;
+
+	for (; n > 0; n--, flows->swept = (flows->swept + 1) % flows->n_buckets)
+		for (size_t way = 0; way < WAYS; way++) {
+			size_t position = flows->swept * WAYS + way;
+			uint64_t tag = load(tag_at(flows, position));
+			uint64_t life;
+
+			if (is_free(tag) || is_claimed(tag))
+				continue;
+			life = load(&entry_at(flows, position)->life);
+			if (has_expired(life, now))
+				end_flow(flows, position, tag, natural_end(life));
+		}
+}
+
+/* ---- to insert ---- */
+
+struct candidate {
+	size_t position;
+	uint64_t tag, life, rank; /* 0: none */
+};
+
+/* The higher, the sooner it is taken. A free place counts more in the emptier bucket. */
+static uint64_t rank_of(uint64_t tag, uint64_t life, size_t n_free, uint32_t now)
+{
+	if (is_free(tag))
+		return (UINT64_C(4) << 32) + n_free;
+	if (has_expired(life, now))
+		return UINT64_C(3) << 32;
+	if (!track_is_replied(flow_state(life)))
+		return (UINT64_C(2) << 32) + idle_ticks(life, now);
+	return (UINT64_C(1) << 32) + idle_ticks(life, now);
+}
+
+static size_t count_free(const struct flow_bucket *bucket)
+{
+	size_t n = 0;
+
+	for (size_t way = 0; way < WAYS; way++)
+		n += is_free(load(&bucket->tags[way]));
+	return n;
+}
+
+static size_t count_owned(const struct flow_bucket *bucket, uint64_t data)
+{
+	size_t n = 0;
+
+	for (size_t way = 0; way < WAYS; way++)
+		n += !is_free(load(&bucket->tags[way])) &&
+		     load(&bucket->entries[way].data) >> 32 == data >> 32;
+	return n;
+}
+
+static void consider(const struct flows *flows, size_t bucket, const uint64_t *only_data,
+	uint32_t now, struct candidate *best)
+{
+	const struct flow_bucket *at = &flows->buckets[bucket];
+	size_t n_free = count_free(at);
+
+	for (size_t way = 0; way < WAYS; way++) {
+		struct candidate candidate = {
+			.position = bucket * WAYS + way,
+			.tag = load(&at->tags[way]),
+			.life = load(&at->entries[way].life),
+		};
+
+		if (is_claimed(candidate.tag))
+			continue;
+		candidate.rank = rank_of(candidate.tag, candidate.life, n_free, now);
+		if (only_data && candidate.rank < UINT64_C(3) << 32 &&
+			load(&at->entries[way].data) >> 32 != *only_data >> 32)
+			continue;
+		if (candidate.rank > best->rank)
+			*best = candidate;
+	}
+}
+
+static struct candidate choose(
+	const struct flows *flows, uint64_t hash, uint64_t data, uint32_t now)
+{
+	size_t first = bucket_of(flows, hash, 0), second = bucket_of(flows, hash, 1);
+	bool own = count_owned(&flows->buckets[first], data) +
+			   count_owned(&flows->buckets[second], data) >=
+		   WAYS;
+	struct candidate best = {};
+
+	consider(flows, first, own ? &data : nullptr, now, &best);
+	consider(flows, second, own ? &data : nullptr, now, &best);
+	return best;
+}
+
+/* Into a place that is claimed. */
+static void write_flow(struct flows *flows, const struct candidate *at, const struct flow *flow,
+	uint64_t mark, uint32_t now)
+{
+	struct flow_entry *entry = entry_at(flows, at->position);
+	uint32_t version = (uint32_t)at->tag + 2;
+
+	store_key(entry, &flow->key);
+	store(&entry->data, flow->data);
+	store(&entry->life, life_make(version, flow->extra, flow->state, now));
+	store(&entry->judged, (uint64_t)version << 32 | flow->generation);
+	if (flows->accounts != nullptr) {
+		struct flow_account *account = &flows->accounts[at->position];
+
+		store(&account->started, flow->started);
+		atomic_store_explicit(&account->to, flow->to, memory_order_relaxed);
+		for (unsigned i = 0; i < 2; i++) {
+			store(&account->packets[i], 0);
+			store(&account->bytes[i], 0);
+		}
+	}
+	store(tag_at(flows, at->position), mark << 32 | version);
+}
+
+/* Makes room: the place is claimed, and its flow has ended. */
+static bool take_place(struct flows *flows, const struct candidate *at, uint32_t now)
+{
+	bool expired;
+
+	if (at->rank == 0 || !claim(flows, at->position, at->tag))
+		return false;
+	if (is_free(at->tag)) {
+		count(&flows->n_flows, 1);
+		return true;
+	}
+	expired = has_expired(at->life, now);
+	if (!expired)
+		count(&flows->evicted, 1);
+	tell_end(flows, at->position, expired ? natural_end(at->life) : FLOW_EVICTED);
+	return true;
+}
+
+bool flows_insert(
+	struct flows *flows, const struct flow *flow, uint32_t now, struct flow_ref *ret_ref)
+{
+	uint64_t hash = flow_key_hash(&flow->key, flows->settings.seed);
+
+	for (unsigned i = 0; i < INSERT_TRIES; i++) {
+		struct candidate at = choose(flows, hash, flow->data, now);
+
+		if (!take_place(flows, &at, now))
+			continue;
+		write_flow(flows, &at, flow, fingerprint(hash), now);
+		count(&flows->created, 1);
+		*ret_ref = (struct flow_ref){(uint32_t)at.position, (uint32_t)at.tag + 2};
+		return true;
+	}
+	return false;
+}
+
+/* ---- to change ---- */
+
+bool flows_update(
+	struct flows *flows, const struct flow_view *view, enum track_state state, uint32_t now)
+{
+	uint64_t life = life_make(view->ref.version, flow_extra(view->life), state, now);
+
+	return life == view->life ||
+	       swap(&entry_at(flows, view->ref.position)->life, view->life, life);
+}
+
+void flows_set_judged(
+	struct flows *flows, const struct flow_view *view, uint32_t generation, uint64_t data)
+{
+	struct flow_entry *entry = entry_at(flows, view->ref.position);
+	uint64_t version = (uint64_t)view->ref.version << 32;
+
+	if (swap(&entry->judged, version | view->generation, version | generation) &&
+		data != view->data)
+		swap(&entry->data, view->data, data);
+}
+
+void flows_add(
+	struct flows *flows, struct flow_ref ref, bool reply, uint64_t packets, uint64_t bytes)
+{
+	if (flows->accounts == nullptr)
+		return;
+	count(&flows->accounts[ref.position].packets[reply], packets);
+	count(&flows->accounts[ref.position].bytes[reply], bytes);
+}
+
+/* ---- the table ---- */
+
+static size_t round_up(size_t max)
+{
+	size_t n = 2;
+
+	while (n * WAYS < max)
+		n *= 2;
+	return n;
+}
+
+enum qe_error flows_init(struct flows *flows, const struct flows_settings *settings)
+{
+	struct flows made = {.settings = *settings};
+
+	if (settings->max > FLOWS_MAX)
+		return QE_ERR_RANGE;
+	made.n_buckets = round_up(settings->max);
+	/* calloc, as it leaves untouched what the system gives as zeros; it knows no alignment. */
+	made.memory = calloc(made.n_buckets + 1, sizeof(struct flow_bucket));
+	if (made.memory == nullptr)
+		return (enum qe_error) - ENOMEM;
+	made.buckets = (struct flow_bucket *)(((uintptr_t)made.memory + CACHE_LINE - 1) &
+					      ~(uintptr_t)(CACHE_LINE - 1));
+	if (settings->ended != nullptr) {
+		made.accounts = calloc(made.n_buckets * WAYS, sizeof(struct flow_account));
+		if (made.accounts == nullptr) {
+			free(made.memory);
+			return (enum qe_error) - ENOMEM;
+		}
+	}
+	*flows = made;
+	return QE_OK;
+}
+
+void flows_done(struct flows *flows)
+{
+	free(flows->memory);
+	free(flows->accounts);
+	*flows = (struct flows){};
+}
