@@ -4,7 +4,7 @@
  * addresses, routes, names, a control socket. It starts in stages, each of which may fail with a
  * sentence that says what to do, and whatever has been started is ended in reverse. Nothing is
  * changed on the host before everything that can be checked has been; and all that is changed hangs
- * on descriptors, so that a crash undoes it too.
+ * on descriptors, or is undone by the helper (os/helper.h), so that a crash undoes it too.
  *
  * Two kinds of threads matter. The control thread (this file, and all others of this folder but
  * worker.c) runs an event loop: signals, JSON-RPC, netlink, names, timers. Each worker (worker.c)
@@ -12,7 +12,8 @@
  * more thread waits for name servers (os/resolver.c).
  *
  * Privileges are needed up to the stage "sandbox"; threads are made after it, and so never have
- * any.
+ * any. What takes some later is the helper's to do, which is made first of all, so that it knows
+ * nothing and has nothing open.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@
 #include "daemon/host.h"
 #include "daemon/methods.h"
 #include "daemon/network.h"
+#include "daemon/routes.h"
 #include "net/addr.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -50,6 +52,8 @@ struct daemon {
 	qe_time started;
 	bool stopping;
 
+	struct qe_helper *helper;
+	struct qe_watch helper_watch;
 	struct qe_loop *loop;
 	struct qe_watch signals;
 	struct qe_event_log *event_log;
@@ -58,6 +62,7 @@ struct daemon {
 	struct qe_unix_listener *listener;
 	struct qe_devices devices;
 	struct qe_network *network;
+	struct qe_host_routes *routes;
 	struct qe_workers *workers;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
@@ -86,6 +91,47 @@ static void set_exit_code(struct daemon *daemon, enum qe_error error)
 	return error;
 }
 
+/* ---- the helper ---- */
+
+/* The key is all the secret there is so early. */
+static void forget(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	qe_key_free(daemon->key);
+}
+
+static enum qe_error start_helper(struct daemon *daemon)
+{
+	bool confined = false;
+	enum qe_error error = qe_helper_new(
+		&daemon->helper, daemon->config->network.tun_name, forget, daemon, &confined);
+
+	if (error != QE_OK)
+		return fail(daemon, error,
+			"the process that changes the host's network cannot be started: %s",
+			qe_error_text(error));
+	return QE_OK;
+}
+
+static void stop_helper(struct daemon *daemon)
+{
+	daemon->helper = qe_helper_free(daemon->helper);
+}
+
+/* The tunnel goes on with the routes that there are. */
+static void helper_says(struct qe_watch *watch, unsigned)
+{
+	struct daemon *daemon = QE_CONTAINER_OF(watch, struct daemon, helper_watch);
+
+	if (qe_helper_is_alive(daemon->helper))
+		return;
+	qe_loop_remove(daemon->loop, watch);
+	qe_log(&daemon->log, QE_LOG_ERROR, "helper_ended", nullptr,
+		"the process that changes the host's network has ended: routes stay as they are, "
+		"and forwarding and address translation after the end, too; start again");
+}
+
 /* ---- loop and signals ---- */
 
 static void stop(void *ctx)
@@ -112,6 +158,9 @@ static enum qe_error start_loop(struct daemon *daemon)
 	enum qe_error error = qe_loop_new(&daemon->loop);
 
 	daemon->signals.ready = signal_came;
+	daemon->helper_watch = (struct qe_watch){qe_helper_fd(daemon->helper), helper_says};
+	if (error == QE_OK)
+		error = qe_loop_add(daemon->loop, &daemon->helper_watch, QE_READABLE);
 	if (error == QE_OK)
 		error = qe_signals_take(&daemon->signals.fd);
 	if (error == QE_OK)
@@ -293,17 +342,6 @@ static void stop_tun(struct daemon *daemon)
 	qe_devices_close_tun(&daemon->devices);
 }
 
-static void warn_of_forwarding(struct daemon *daemon)
-{
-	char why_text[256] = "", where[256];
-	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-
-	if (qe_host_forwards(daemon->config, &why))
-		return;
-	qe_config_where(daemon->config, "network.advertise_subnets", where, sizeof(where));
-	qe_log(&daemon->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s: %s", where, why_text);
-}
-
 static enum qe_error start_addresses(struct daemon *daemon)
 {
 	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
@@ -311,14 +349,24 @@ static enum qe_error start_addresses(struct daemon *daemon)
 	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
 	bool has_overlay;
 	enum qe_error error = qe_host_set_up(
-		daemon->netlink, daemon->config, &overlay, &has_overlay, &why);
+		daemon->netlink, daemon->helper, daemon->config, &overlay, &has_overlay, &why);
 
 	if (error != QE_OK)
 		return fail(daemon, error, "%s", why_text);
 	if (!has_overlay)
 		qe_log(&daemon->log, QE_LOG_WARN, "no_ipv6", nullptr,
 			"this host has no IPv6: overlay addresses cannot be reached from it");
-	warn_of_forwarding(daemon);
+	return QE_OK;
+}
+
+/* Without it the node still serves its own host. */
+static enum qe_error start_forwarding(struct daemon *daemon)
+{
+	char why_text[400] = "";
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+
+	if (qe_host_route_for_others(daemon->helper, daemon->config, &why) != QE_OK)
+		qe_log(&daemon->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s", why_text);
 	return QE_OK;
 }
 
@@ -336,6 +384,46 @@ static enum qe_error start_network(struct daemon *daemon)
 static void stop_network(struct daemon *daemon)
 {
 	daemon->network = qe_network_free(daemon->network);
+}
+
+static enum qe_error set_routes(struct daemon *daemon)
+{
+	const struct qe_config *config = daemon->config;
+
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct qe_config_peer *peer = &config->peers[i];
+
+		for (size_t j = 0; j < peer->n_prefixes; j++)
+			QE_TRY(qe_host_routes_set(daemon->routes, &peer->prefixes[j], true));
+	}
+	qe_host_routes_run(daemon->routes);
+	return QE_OK;
+}
+
+static enum qe_error start_routes(struct daemon *daemon)
+{
+	const struct qe_config *config = daemon->config;
+	const struct qe_host_routes_settings settings = {
+		.interface = config->network.tun_name,
+		.accept = config->overlay.accept_routes.prefixes,
+		.n_accept = config->overlay.accept_routes.n,
+		.over_lan = config->overlay.accept_routes_over_lan,
+	};
+	enum qe_error error = qe_host_routes_new(
+		&daemon->routes, &settings, daemon->helper, daemon->netlink, &daemon->log);
+
+	if (error == QE_OK)
+		error = set_routes(daemon);
+	if (error != QE_OK)
+		return fail(
+			daemon, error, "the host's routes cannot be set: %s", qe_error_text(error));
+	qe_network_set_routes(daemon->network, daemon->routes);
+	return QE_OK;
+}
+
+static void stop_routes(struct daemon *daemon)
+{
+	daemon->routes = qe_host_routes_free(daemon->routes);
 }
 
 /* ---- privileges ---- */
@@ -512,6 +600,7 @@ static void take_news(struct daemon *daemon)
 	qe_service_take_queries(daemon->service);
 	while (qe_resolver_take(daemon->resolver, &resolved))
 		qe_endpoints_resolved(daemon->endpoints, &resolved, qe_clock_now());
+	qe_host_routes_run(daemon->routes);
 }
 
 /* ---- all of it ---- */
@@ -520,6 +609,7 @@ static const struct stage {
 	enum qe_error (*start)(struct daemon *daemon); /* has said why, when it fails */
 	void (*stop)(struct daemon *daemon);           /* also after a start that failed half way */
 } stages[] = {
+	{start_helper, stop_helper}, /* before there is anything that it could inherit */
 	{start_loop, stop_loop},
 	{start_node, stop_node},
 	{start_listener, stop_listener}, /* first of all to notice a daemon that runs already */
@@ -527,7 +617,9 @@ static const struct stage {
 	{start_udp, stop_udp},
 	{start_tun, stop_tun},
 	{start_addresses, nullptr},
+	{start_forwarding, nullptr},
 	{start_network, stop_network},
+	{start_routes, stop_routes},
 	{start_sandbox, nullptr},
 	{start_workers, stop_workers},
 	{start_names, stop_names},

@@ -48,23 +48,6 @@ static bool clashes(struct search *search, const struct qe_host_entry *entry,
 	return true;
 }
 
-static bool clashes_with_peer(
-	struct search *search, const struct qe_host_entry *entry, const struct qe_config_peer *peer)
-{
-	char ours[QE_NAME_MAX + QE_NODE_ID_TEXT_SIZE + 16];
-	struct qe_text text = qe_text_init(ours, sizeof(ours));
-	char id[QE_NODE_ID_TEXT_SIZE];
-
-	for (size_t i = 0; i < peer->n_prefixes; i++) {
-		if (!qe_prefix_overlaps(&peer->prefixes[i], &entry->prefix))
-			continue;
-		qe_node_id_format(id, &peer->id);
-		qe_text_addf(&text, "peer %s's", peer->name ? peer->name : id);
-		return clashes(search, entry, &peer->prefixes[i], ours);
-	}
-	return false;
-}
-
 /* Default routes overlap everything and are meant to. */
 static void look_at(void *ctx, const struct qe_host_entry *entry)
 {
@@ -78,10 +61,6 @@ static void look_at(void *ctx, const struct qe_host_entry *entry)
 		return;
 	for (size_t i = 0; i < addrs->n; i++) {
 		if (clashes(search, entry, &addrs->addrs[i].prefix, "network.tun_addr"))
-			return;
-	}
-	for (size_t i = 0; i < config->n_peers; i++) {
-		if (clashes_with_peer(search, entry, &config->peers[i]))
 			return;
 	}
 }
@@ -114,46 +93,24 @@ static enum qe_error explain_addr(
 	return error;
 }
 
-static enum qe_error add_route(struct qe_netlink *netlink, unsigned index,
-	const struct qe_prefix *prefix, struct qe_text *why)
+static enum qe_error add_overlay(struct qe_helper *helper, const struct qe_addr *overlay,
+	bool *ret_overlay, struct qe_text *why)
 {
-	enum qe_error error = qe_netlink_add_route(netlink, index, prefix);
-	char text[QE_PREFIX_TEXT_SIZE];
+	enum qe_error error = qe_helper_add_addr(helper, overlay, 128);
 
-	if (error == QE_OK)
+	*ret_overlay = error != QE_ERR_UNSUPPORTED;
+	if (!*ret_overlay)
 		return QE_OK;
-	qe_prefix_format(text, prefix);
-	qe_text_addf(why, "the route to %s cannot be added: %s", text, qe_error_text(error));
+	QE_TRY(explain_addr(error, overlay, 128, why));
+	error = qe_helper_add_routes(helper, &overlay_network, 1, nullptr);
+	if (error != QE_OK)
+		qe_text_addf(why, "the route to the overlay's network cannot be added: %s",
+			qe_error_text(error));
 	return error;
 }
 
-/* A tun_addr's own network has its route by the address, and a peer may have that very prefix. */
-static bool is_routed_by_addr(const struct qe_config *config, const struct qe_prefix *prefix)
-{
-	const struct qe_config_list *addrs = &config->network.tun_addr;
-
-	for (size_t i = 0; i < addrs->n; i++) {
-		if (qe_prefix_compare(&addrs->addrs[i].prefix, prefix) == 0)
-			return true;
-	}
-	return false;
-}
-
-static enum qe_error add_overlay(struct qe_netlink *netlink, unsigned index,
-	const struct qe_addr *overlay, bool *ret_overlay, struct qe_text *why)
-{
-	enum qe_error error = qe_netlink_add_addr(netlink, index, overlay, 128);
-
-	if (error != QE_ERR_UNSUPPORTED) {
-		QE_TRY(explain_addr(error, overlay, 128, why));
-		QE_TRY(add_route(netlink, index, &overlay_network, why));
-	}
-	*ret_overlay = error == QE_OK;
-	return QE_OK;
-}
-
-static enum qe_error add_addrs(struct qe_netlink *netlink, unsigned index,
-	const struct qe_config *config, struct qe_text *why)
+static enum qe_error add_addrs(
+	struct qe_helper *helper, const struct qe_config *config, struct qe_text *why)
 {
 	const struct qe_config_list *addrs = &config->network.tun_addr;
 
@@ -161,28 +118,14 @@ static enum qe_error add_addrs(struct qe_netlink *netlink, unsigned index,
 		const struct qe_addr *addr = &addrs->addrs[i].addr;
 		uint8_t length = addrs->addrs[i].prefix.length;
 
-		QE_TRY(explain_addr(
-			qe_netlink_add_addr(netlink, index, addr, length), addr, length, why));
+		QE_TRY(explain_addr(qe_helper_add_addr(helper, addr, length), addr, length, why));
 	}
 	return QE_OK;
 }
 
-static enum qe_error add_routes(struct qe_netlink *netlink, unsigned index,
-	const struct qe_config *config, struct qe_text *why)
-{
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct qe_config_peer *peer = &config->peers[i];
-
-		for (size_t j = 0; j < peer->n_prefixes; j++) {
-			if (!is_routed_by_addr(config, &peer->prefixes[j]))
-				QE_TRY(add_route(netlink, index, &peer->prefixes[j], why));
-		}
-	}
-	return QE_OK;
-}
-
-enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config *config,
-	const struct qe_addr *overlay, bool *ret_overlay, struct qe_text *why)
+enum qe_error qe_host_set_up(struct qe_netlink *netlink, struct qe_helper *helper,
+	const struct qe_config *config, const struct qe_addr *overlay, bool *ret_overlay,
+	struct qe_text *why)
 {
 	const char *name = config->network.tun_name;
 	unsigned index = 0;
@@ -195,44 +138,47 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config 
 			qe_error_text(error));
 		return error;
 	}
-	QE_TRY(add_overlay(netlink, index, overlay, ret_overlay, why));
-	QE_TRY(add_addrs(netlink, index, config, why));
-	return add_routes(netlink, index, config, why);
+	QE_TRY(add_overlay(helper, overlay, ret_overlay, why));
+	return add_addrs(helper, config, why);
+}
+
+bool qe_host_is_overlay(const struct qe_prefix *prefix)
+{
+	return qe_prefix_covers(&overlay_network, prefix);
 }
 
 /* ---- forwarding ---- */
 
-static bool has_subnet(const struct qe_config *config, enum qe_family family)
+static bool has_family(const struct qe_config_list *list, enum qe_family family)
 {
-	const struct qe_config_list *subnets = &config->network.advertise_subnets;
-
-	for (size_t i = 0; i < subnets->n; i++) {
-		if (subnets->prefixes[i].addr.family == family)
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->prefixes[i].addr.family == family)
 			return true;
 	}
 	return false;
 }
 
-bool qe_host_forwards(const struct qe_config *config, struct qe_text *why)
+static bool forwards(const struct qe_config *config, enum qe_family family)
 {
-	static const struct {
-		enum qe_family family;
-		const char *name, *sysctl;
-	} families[] = {
-		{QE_FAMILY_IPV4, "IPv4", "net.ipv4.ip_forward"},
-		{QE_FAMILY_IPV6, "IPv6", "net.ipv6.conf.all.forwarding"},
-	};
-	bool all = true;
+	return has_family(&config->network.advertise_subnets, family) ||
+	       has_family(&config->network.forward_subnets, family);
+}
 
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-		if (!has_subnet(config, families[i].family) ||
-			qe_netlink_forwards(families[i].family))
-			continue;
-		qe_text_addf(why, "%sthis host does not forward %s: \"sysctl -w %s=1\" makes it",
-			all ? "" : "; ", families[i].name, families[i].sysctl);
-		all = false;
-	}
-	return all;
+enum qe_error qe_host_route_for_others(
+	struct qe_helper *helper, const struct qe_config *config, struct qe_text *why)
+{
+	const struct qe_config_list *masquerade = &config->network.masquerade;
+	enum qe_error forward = qe_helper_forward(
+		helper, forwards(config, QE_FAMILY_IPV4), forwards(config, QE_FAMILY_IPV6));
+	enum qe_error translate;
+
+	if (forward != QE_OK)
+		qe_text_addf(why,
+			"this host cannot be made to forward: %s: \"sysctl -w "
+			"net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1\" does; ",
+			qe_error_text(forward));
+	translate = qe_helper_masquerade(helper, masquerade->prefixes, masquerade->n, why);
+	return forward != QE_OK ? forward : translate;
 }
 
 /* ---- changes ---- */

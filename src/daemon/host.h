@@ -5,23 +5,30 @@
 
 #include "base/text.h"
 #include "config/config.h"
+#include "os/helper.h"
 #include "os/netlink.h"
 
-/* QE_ERR_CONFLICT, with both sides named in *why, when an address or a route that we would add
- * overlaps one that the host has, its default routes aside; -EBUSY when it has an interface of the
- * name. Nothing is changed. */
+/* QE_ERR_CONFLICT, with both sides named in *why, when the node's own addresses, or the network of
+ * all overlay addresses, overlap what the host has, its default routes aside; -EBUSY when it has an
+ * interface of the name. Nothing is changed. */
 enum qe_error qe_host_check(
 	struct qe_netlink *netlink, const struct qe_config *config, struct qe_text *why);
 
-/* The TUN interface up, with the node's addresses, and routes to all that peers have. overlay: the
- * node's own; *ret_overlay is false where the host has no IPv6 and does without it. On an error
+/* The TUN interface up, with the node's addresses and the route to all overlay addresses. overlay:
+ * the node's own; *ret_overlay is false where the host has no IPv6 and does without it. On an error
  * *why names what could not be added. */
-enum qe_error qe_host_set_up(struct qe_netlink *netlink, const struct qe_config *config,
-	const struct qe_addr *overlay, bool *ret_overlay, struct qe_text *why);
+enum qe_error qe_host_set_up(struct qe_netlink *netlink, struct qe_helper *helper,
+	const struct qe_config *config, const struct qe_addr *overlay, bool *ret_overlay,
+	struct qe_text *why);
 
-/* Whether the host forwards packets of the families that advertise_subnets has; if not, *why says
- * which it does not, and what to set. */
-bool qe_host_forwards(const struct qe_config *config, struct qe_text *why);
+/* Makes the host forward the families of what it forwards for: advertise_subnets and
+ * forward_subnets; and translate addresses where masquerade says so. On an error *why has all that
+ * could not be done. */
+enum qe_error qe_host_route_for_others(
+	struct qe_helper *helper, const struct qe_config *config, struct qe_text *why);
+
+/* Whether a prefix lies in the network of all overlay addresses, which has its route. */
+bool qe_host_is_overlay(const struct qe_prefix *prefix);
 
 /* A number that changes when the ways to other hosts do: addresses and routes, but those of the
  * TUN interface, and link-local ones, which come and go with every container. */

@@ -16,6 +16,7 @@ struct qe_network {
 	struct qe_loop *loop;
 	struct qe_netlink *netlink;
 	struct qe_workers *workers;
+	struct qe_host_routes *routes;
 	struct qe_netlink_monitor *monitor;
 	struct qe_watch watch;
 	struct qe_alarm alarm;
@@ -35,6 +36,7 @@ static void settled(struct qe_alarm *alarm, qe_time now)
 		return;
 	}
 	network->fingerprint = fingerprint;
+	qe_host_routes_host_changed(network->routes);
 	qe_log(network->log, QE_LOG_INFO, "network_changed", nullptr,
 		"addresses or routes of this host have changed");
 }
@@ -90,4 +92,9 @@ struct qe_network *qe_network_free(struct qe_network *network)
 void qe_network_set_workers(struct qe_network *network, struct qe_workers *workers)
 {
 	network->workers = workers;
+}
+
+void qe_network_set_routes(struct qe_network *network, struct qe_host_routes *routes)
+{
+	network->routes = routes;
 }

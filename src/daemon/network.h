@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* Watches the host's network, and tells the workers when the ways to other hosts have changed.
- * Control thread. */
+/* Watches the host's network, and tells the workers and routes when the ways to other hosts have
+ * changed. Control thread. */
 #pragma once
 
 #include "daemon/log.h"
+#include "daemon/routes.h"
 #include "daemon/workers.h"
 #include "os/loop.h"
 #include "os/netlink.h"
@@ -16,3 +17,4 @@ enum qe_error qe_network_new(struct qe_network **ret_network, const struct qe_co
 struct qe_network *qe_network_free(struct qe_network *network); /* NULL-safe */
 /* Whom to tell; before the loop is turned. */
 void qe_network_set_workers(struct qe_network *network, struct qe_workers *workers);
+void qe_network_set_routes(struct qe_network *network, struct qe_host_routes *routes);

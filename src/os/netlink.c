@@ -177,14 +177,15 @@ static struct nl_addr *to_libnl(const struct qe_addr *addr, uint8_t length)
 	return result;
 }
 
+typedef int change_addr(struct nl_sock *socket, struct rtnl_addr *request, int flags);
+
 /* NODAD: the address is computed from a key, and nobody else is on the interface to ask. */
-enum qe_error qe_netlink_add_addr(
-	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length)
+static int with_addr(struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr,
+	uint8_t length, change_addr *change, int flags)
 {
 	struct nl_addr *local = to_libnl(addr, length);
 	struct rtnl_addr *request = rtnl_addr_alloc();
 	int result = -NLE_NOMEM;
-	enum qe_error error;
 
 	if (local && request) {
 		rtnl_addr_set_ifindex(request, (int)index);
@@ -193,15 +194,29 @@ enum qe_error qe_netlink_add_addr(
 		if (addr->family == QE_FAMILY_IPV6)
 			rtnl_addr_set_flags(request, IFA_F_NODAD);
 		if (result >= 0)
-			result = rtnl_addr_add(netlink->socket, request, NLM_F_EXCL);
+			result = change(netlink->socket, request, flags);
 	}
 	rtnl_addr_put(request);
 	nl_addr_put(local);
-	error = from_libnl(result);
+	return result;
+}
+
+enum qe_error qe_netlink_add_addr(
+	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length)
+{
+	int result = with_addr(netlink, index, addr, length, rtnl_addr_add, NLM_F_EXCL);
+	enum qe_error error = from_libnl(result);
+
 	if (addr->family == QE_FAMILY_IPV6 &&
 		(error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT))
 		return QE_ERR_UNSUPPORTED;
 	return error;
+}
+
+enum qe_error qe_netlink_remove_addr(
+	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length)
+{
+	return from_libnl(with_addr(netlink, index, addr, length, rtnl_addr_delete, 0));
 }
 
 static void fill_route(struct rtnl_route *route, struct nl_addr *destination, unsigned index)
@@ -211,6 +226,7 @@ static void fill_route(struct rtnl_route *route, struct nl_addr *destination, un
 	rtnl_route_set_family(route, (uint8_t)nl_addr_get_family(destination));
 	rtnl_route_set_dst(route, destination);
 	rtnl_route_set_protocol(route, QE_ROUTE_PROTOCOL);
+	rtnl_route_set_priority(route, QE_ROUTE_METRIC);
 	rtnl_route_set_table(route, RT_TABLE_MAIN);
 	rtnl_route_set_scope(route,
 		nl_addr_get_family(destination) == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
@@ -220,8 +236,10 @@ static void fill_route(struct rtnl_route *route, struct nl_addr *destination, un
 	rtnl_route_add_nexthop(route, hop);
 }
 
-enum qe_error qe_netlink_add_route(
-	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix)
+typedef int change_route(struct nl_sock *socket, struct rtnl_route *route, int flags);
+
+static enum qe_error with_route(struct qe_netlink *netlink, unsigned index,
+	const struct qe_prefix *prefix, change_route *change, int flags)
 {
 	struct nl_addr *destination = to_libnl(&prefix->addr, prefix->length);
 	struct rtnl_route *route = rtnl_route_alloc();
@@ -229,11 +247,23 @@ enum qe_error qe_netlink_add_route(
 
 	if (destination && route) {
 		fill_route(route, destination, index);
-		result = rtnl_route_add(netlink->socket, route, NLM_F_EXCL);
+		result = change(netlink->socket, route, flags);
 	}
 	rtnl_route_put(route);
 	nl_addr_put(destination);
 	return from_libnl(result);
+}
+
+enum qe_error qe_netlink_add_route(
+	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix)
+{
+	return with_route(netlink, index, prefix, rtnl_route_add, NLM_F_EXCL);
+}
+
+enum qe_error qe_netlink_remove_route(
+	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix)
+{
+	return with_route(netlink, index, prefix, rtnl_route_delete, 0);
 }
 
 /* ---- what the host has ---- */

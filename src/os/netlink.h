@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* The host's interfaces, addresses and routes: what is there, what we add, and when it changes.
- * Nothing is ever removed: all that we add hangs on the TUN interface and goes with it. */
+/* The host's interfaces, addresses and routes: what is there, what we add and take away, and when
+ * it changes. All that we add hangs on the TUN interface and goes with it. */
 #pragma once
 
 #include "net/addr.h"
 
-/* What the routes that we add are marked with ("ip route show proto 81"). */
+/* What the routes that we add are marked with ("ip route show proto 81"), and their metric. */
 #define QE_ROUTE_PROTOCOL 81
+#define QE_ROUTE_METRIC 81
 #define QE_INTERFACE_NAME_SIZE 16
 
 struct qe_netlink;
@@ -25,7 +26,12 @@ enum qe_error qe_netlink_up(
  * IPv6. */
 enum qe_error qe_netlink_add_addr(
 	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length);
+enum qe_error qe_netlink_remove_addr(
+	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length);
+/* With our protocol number and metric, and only such are removed. */
 enum qe_error qe_netlink_add_route(
+	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix);
+enum qe_error qe_netlink_remove_route(
 	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix);
 
 /* An address, with the prefix that its interface is in, or a route of the main table. */

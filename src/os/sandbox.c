@@ -3,10 +3,14 @@
  * A daemon that parses packets from the Internet keeps no power that it needed only to start. What
  * it holds open stays open: TUN device, UDP socket, control socket, netlink monitor. What stays
  * possible is to use these, to resolve names, and to unlink the control socket.
+ *
+ * Its helper, which parses nothing of strangers', keeps the right to change the host's network, and
+ * may run nft with it.
  */
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -14,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "os/nft.h"
 #include "os/sandbox.h"
 
 /* Since Linux 6.10 and 6.12; older headers lack them. */
@@ -34,7 +39,7 @@ struct ruleset {
  * at each change of network; the resolver's modules by updates. Of files that are links to
  * elsewhere, what they lead to at the start. The streams of a daemon that goes to the background
  * lead to /dev/null. */
-static const struct {
+static const struct usable {
 	const char *path;
 	uint64_t rights;
 } usable[] = {
@@ -50,6 +55,24 @@ static const struct {
 	{"/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
 };
 
+#define SETTINGS \
+	(LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
+
+/* The helper's: what nft needs to run, and the settings of os/forwarding.c. */
+static const struct usable helper_usable[] = {
+	{"/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/lib", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/usr/lib", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/usr/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/usr/local/lib", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
+	{"/proc/sys/net/ipv4/ip_forward",
+		LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
+	{"/proc/sys/net/ipv4/conf", SETTINGS},
+	{"/proc/sys/net/ipv6/conf", SETTINGS},
+};
+
 /* From here on: no core file and no debugger of the same user gets at the keys in memory. */
 static enum qe_error hide_memory(void)
 {
@@ -61,8 +84,9 @@ static enum qe_error hide_memory(void)
 }
 
 /* From here on: no interface, address or route can be made or changed, no low port bound, no file
- * of another user opened, no module loaded. */
-static enum qe_error drop_capabilities(void)
+ * of another user opened, no module loaded; of all that the helper can do the first, and so can
+ * what it starts. */
+static enum qe_error drop_capabilities(bool is_helper)
 {
 	capng_select_t all = CAPNG_SELECT_ALL;
 
@@ -72,7 +96,13 @@ static enum qe_error drop_capabilities(void)
 	 * lack; the next stage does the same. */
 	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
 		all = CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT;
+	is_helper = is_helper && capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
 	capng_clear(CAPNG_SELECT_ALL);
+	if (is_helper)
+		capng_updatev(CAPNG_ADD,
+			CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_BOUNDING_SET |
+				CAPNG_AMBIENT,
+			CAP_NET_ADMIN, -1);
 	return capng_apply(all) == 0 ? QE_OK : -EPERM;
 }
 
@@ -105,19 +135,24 @@ static bool allow(int ruleset, int fd, uint64_t rights)
 	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
-/* Not every host has all of them. */
-static bool allow_usable(int ruleset)
+static bool allow_path(int ruleset, const char *path, uint64_t rights)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return true; /* not every host has all of them */
+	ok = allow(ruleset, fd, rights);
+	close(fd);
+	return ok;
+}
+
+static bool allow_usable(int ruleset, const struct usable *list, size_t n)
 {
 	bool ok = true;
 
-	for (size_t i = 0; i < sizeof(usable) / sizeof(usable[0]) && ok; i++) {
-		int fd = open(usable[i].path, O_PATH | O_CLOEXEC);
-
-		if (fd < 0)
-			continue;
-		ok = allow(ruleset, fd, usable[i].rights);
-		close(fd);
-	}
+	for (size_t i = 0; i < n && ok; i++)
+		ok = allow_path(ruleset, list[i].path, list[i].rights);
 	return ok;
 }
 
@@ -143,25 +178,72 @@ static bool allow_folders(int ruleset, const struct qe_sandbox_folder *folders, 
 	return ok;
 }
 
-/* From here on: no file opened for writing, made, renamed or run; none read but what resolving
- * names takes; none removed; all that but in those folders, as far as it is said of them; no
- * process outside signalled. False where the kernel cannot (before Linux 5.13, or without Landlock)
- * or may not (in some containers). */
-static bool confine_files(const struct qe_sandbox_folder *folders, size_t n)
+/* What loads programs: ours, and so nft too. */
+static int find_loader(struct dl_phdr_info *object, size_t, void *ret_path)
+{
+	for (size_t i = 0; i < object->dlpi_phnum; i++) {
+		if (object->dlpi_phdr[i].p_type == PT_INTERP)
+			*(const char **)ret_path = (const char *)(object->dlpi_addr +
+								  object->dlpi_phdr[i].p_vaddr);
+	}
+	return 1; /* the program is the first, and the only one to have it */
+}
+
+static bool allow_nft(int ruleset)
+{
+	constexpr uint64_t run = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE;
+	const char *nft = qe_nft_find(), *loader = nullptr;
+
+	dl_iterate_phdr(find_loader, &loader);
+	return (!nft || allow_path(ruleset, nft, run)) &&
+	       (!loader || allow_path(ruleset, loader, run));
+}
+
+/* -1 where the kernel cannot (before Linux 5.13, or without Landlock) or may not (in some
+ * containers). */
+static int open_ruleset(void)
 {
 	long version = syscall(
 		SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	struct ruleset all = everything(version);
-	int ruleset;
-	bool ok;
 
 	if (version < 1)
-		return false;
-	ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+		return -1;
+	return (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+}
+
+static bool enforce(int ruleset)
+{
+	return syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+}
+
+/* From here on: no file opened for writing, made, renamed or run; none read but what resolving
+ * names takes; none removed; all that but in those folders, as far as it is said of them; no
+ * process outside signalled. */
+static bool confine_files(const struct qe_sandbox_folder *folders, size_t n)
+{
+	int ruleset = open_ruleset();
+	bool ok;
+
 	if (ruleset < 0)
 		return false;
-	ok = allow_usable(ruleset) && allow_folders(ruleset, folders, n) &&
-	     syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+	ok = allow_usable(ruleset, usable, sizeof(usable) / sizeof(usable[0])) &&
+	     allow_folders(ruleset, folders, n) && enforce(ruleset);
+	close(ruleset);
+	return ok;
+}
+
+/* From here on the same for the helper, but for nft, which it can run, and the settings. */
+static bool confine_helper(void)
+{
+	int ruleset = open_ruleset();
+	bool ok;
+
+	if (ruleset < 0)
+		return false;
+	ok = allow_usable(
+		     ruleset, helper_usable, sizeof(helper_usable) / sizeof(helper_usable[0])) &&
+	     allow_nft(ruleset) && enforce(ruleset);
 	close(ruleset);
 	return ok;
 }
@@ -170,8 +252,17 @@ enum qe_error qe_sandbox_enter(
 	const struct qe_sandbox_folder *folders, size_t n, bool *ret_confined)
 {
 	QE_TRY(hide_memory());
-	QE_TRY(drop_capabilities());
+	QE_TRY(drop_capabilities(false));
 	QE_TRY(refuse_new_privileges());
 	*ret_confined = confine_files(folders, n);
+	return QE_OK;
+}
+
+enum qe_error qe_sandbox_enter_helper(bool *ret_confined)
+{
+	QE_TRY(hide_memory());
+	QE_TRY(drop_capabilities(true));
+	QE_TRY(refuse_new_privileges());
+	*ret_confined = confine_helper();
 	return QE_OK;
 }

@@ -22,3 +22,7 @@ struct qe_sandbox_folder {
  * kernel has no Landlock: then files are what the process's user may use. */
 enum qe_error qe_sandbox_enter(
 	const struct qe_sandbox_folder *folders, size_t n, bool *ret_confined);
+
+/* The same for the daemon's helper (os/helper.h), which keeps the right to change the host's
+ * network. */
+enum qe_error qe_sandbox_enter_helper(bool *ret_confined);

@@ -82,10 +82,9 @@ static void test_clashes(void **)
 			"10.1.2.3/24 on other"},
 		{"[network]\ntun_addr = [\"10.1.0.1/16\"]\n", QE_ERR_CONFLICT, "10.1.0.0/16",
 			"10.1.2.3/24 on other"},
-		{PEER "subnets = [\"172.20.5.0/24\"]\n", QE_ERR_CONFLICT,
-			"peer nas's 172.20.5.0/24", "route to 172.20.0.0/16 on other"},
-		{PEER "addresses = [\"10.1.2.9\"]\n", QE_ERR_CONFLICT, "peer nas's 10.1.2.9/32",
-			"10.1.2.3/24 on other"},
+		{"[network]\ntun_addr = [\"172.20.5.1\"]\n", QE_ERR_CONFLICT, "172.20.5.1/32",
+			"route to 172.20.0.0/16 on other"},
+		{PEER "subnets = [\"172.20.5.0/24\"]\n", QE_OK, "", ""},
 	};
 	struct host host;
 
@@ -115,18 +114,23 @@ static void test_set_up_and_fingerprint(void **)
 	char text[400] = "";
 	struct qe_text why = qe_text_init(text, sizeof(text));
 	struct qe_netlink *netlink;
+	struct qe_helper *helper;
 	struct qe_tun *tun;
 	struct qe_addr overlay;
 	struct host host;
-	bool has_overlay = false;
+	bool has_overlay = false, confined;
 
 	if (!isolated)
 		skip();
 	assert_int_equal(qe_addr_parse(&overlay, "fd51:e712::1"), QE_OK);
+	assert_int_equal(
+		qe_helper_new(&helper, config->network.tun_name, nullptr, nullptr, &confined),
+		QE_OK);
 	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
 	assert_int_equal(qe_host_fingerprint(netlink, config, &before), QE_OK);
 	assert_int_equal(qe_tun_new(&tun, config->network.tun_name), QE_OK);
-	assert_int_equal(qe_host_set_up(netlink, config, &overlay, &has_overlay, &why), QE_OK);
+	assert_int_equal(
+		qe_host_set_up(netlink, helper, config, &overlay, &has_overlay, &why), QE_OK);
 	assert_true(has_overlay);
 	assert_int_equal(qe_host_fingerprint(netlink, config, &during), QE_OK);
 	assert_int_equal(during, before);
@@ -136,37 +140,39 @@ static void test_set_up_and_fingerprint(void **)
 	close_host(&host);
 	assert_int_equal(qe_host_fingerprint(netlink, config, &after), QE_OK);
 	assert_int_equal(after, before);
-	assert_int_not_equal(qe_host_set_up(netlink, config, &overlay, &has_overlay, &why), QE_OK);
+	assert_int_not_equal(
+		qe_host_set_up(netlink, helper, config, &overlay, &has_overlay, &why), QE_OK);
 	assert_non_null(strstr(text, "fd51:e712::1/128"));
+	qe_helper_free(helper);
 	qe_tun_free(tun);
 	qe_netlink_free(netlink);
 	qe_config_free(config);
 }
 
-static void set(const char *sysctl, char value)
+static char get(const char *sysctl)
 {
-	FILE *file = fopen(sysctl, "w");
+	FILE *file = fopen(sysctl, "r");
+	int value;
 
 	assert_non_null(file);
-	assert_int_equal(fputc(value, file), value);
+	value = fgetc(file);
 	assert_int_equal(fclose(file), 0);
+	return (char)value;
 }
 
+/* Only the families that it forwards for. */
 static void test_forwarding(void **)
 {
 	static const char ipv4[] = "/proc/sys/net/ipv4/ip_forward";
 	static const char ipv6[] = "/proc/sys/net/ipv6/conf/all/forwarding";
 	static const struct {
-		const char *subnets;
+		const char *network;
 		char ipv4, ipv6;
-		const char *said, *unsaid; /* NULL: all is well */
 	} rows[] = {
-		{"", '0', '0', nullptr, nullptr},
-		{"\"192.168.1.0/24\"", '1', '0', nullptr, nullptr},
-		{"\"192.168.1.0/24\"", '0', '1', "net.ipv4.ip_forward=1", "IPv6"},
-		{"\"2001:db8::/48\"", '1', '0', "net.ipv6.conf.all.forwarding=1", "IPv4"},
-		{"\"192.168.1.0/24\", \"2001:db8::/48\"", '0', '0', "; ", "no such text"},
-		{"\"192.168.1.0/24\", \"2001:db8::/48\"", '1', '1', nullptr, nullptr},
+		{"", '0', '0'},
+		{"advertise_subnets = [\"192.168.1.0/24\"]\n", '1', '0'},
+		{"advertise_subnets = [\"2001:db8::/48\"]\n", '0', '1'},
+		{"forward_subnets = [\"10.0.0.0/8\", \"2001:db8::/48\"]\n", '1', '1'},
 	};
 
 	if (!isolated || access(ipv4, W_OK) != 0 || access(ipv6, W_OK) != 0)
@@ -175,17 +181,20 @@ static void test_forwarding(void **)
 		char toml[128], text[256] = "";
 		struct qe_text why = qe_text_init(text, sizeof(text));
 		struct qe_config *config;
+		struct qe_helper *helper;
+		bool confined;
 
-		set(ipv4, rows[i].ipv4);
-		set(ipv6, rows[i].ipv6);
-		snprintf(toml, sizeof(toml), "[network]\nadvertise_subnets = [%s]\n",
-			rows[i].subnets);
+		snprintf(toml, sizeof(toml), "[node]\nrole = \"gateway\"\n[network]\n%s",
+			rows[i].network);
 		config = parse(toml);
-		assert_int_equal(qe_host_forwards(config, &why), rows[i].said == nullptr);
-		if (rows[i].said) {
-			assert_non_null(strstr(text, rows[i].said));
-			assert_null(strstr(text, rows[i].unsaid));
-		}
+		assert_int_equal(
+			qe_helper_new(&helper, "tunnel", nullptr, nullptr, &confined), QE_OK);
+		assert_int_equal(qe_host_route_for_others(helper, config, &why), QE_OK);
+		assert_int_equal(get(ipv4), rows[i].ipv4);
+		assert_int_equal(get(ipv6), rows[i].ipv6);
+		qe_helper_free(helper);
+		assert_int_equal(get(ipv4), '0');
+		assert_int_equal(get(ipv6), '0');
 		qe_config_free(config);
 	}
 }

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The daemon's side of the helper, and its birth. It is born by fork alone, so that there is
+ * nothing to install and to find; before the daemon has made anything, so that there is little in
+ * its memory and nothing among its descriptors. All of these are closed: an interface or a port
+ * that it held would outlive the daemon.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/helper_messages.h"
+#include "os/process.h"
+#include "os/sandbox.h"
+
+/* Longer than the helper waits for nft. */
+constexpr int patience_ms = 15000;
+constexpr int own_fd = 3;
+
+struct qe_helper {
+	int fd;
+	pid_t pid;
+	uint32_t number; /* of the last request */
+};
+
+/* ---- birth ---- */
+
+/* A terminal's signals are for the daemon, and so is a service manager's first one: what the helper
+ * listens to is the end of its socket. */
+static void leave_terminal(void)
+{
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+
+	setsid();
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	(void)qe_process_detach();
+	prctl(PR_SET_NAME, "quicether-host", 0, 0, 0);
+}
+
+/* Standard streams are open, see qe_process_fill_streams: the descriptor is never one of them. */
+static bool keep_only(int fd)
+{
+	if (fd != own_fd && dup2(fd, own_fd) < 0)
+		return false;
+	return close_range(own_fd + 1, ~0U, 0) == 0;
+}
+
+/* The first message is an answer without a request: whether it has come so far, and is confined. */
+[[noreturn]] static void become_helper(
+	int fd, const char *interface, void (*forget)(void *ctx), void *ctx)
+{
+	struct qe_helper_answer hello = {};
+	bool confined = false;
+
+	if (forget)
+		forget(ctx);
+	if (!keep_only(fd))
+		_exit(1);
+	leave_terminal();
+	hello.error = qe_sandbox_enter_helper(&confined);
+	hello.n = confined;
+	qe_process_shed();
+	if (send(own_fd, &hello, sizeof(hello), MSG_NOSIGNAL) == sizeof(hello) &&
+		hello.error == QE_OK)
+		qe_helper_serve(own_fd, interface);
+	_exit(0);
+}
+
+static enum qe_error receive(
+	const struct qe_helper *helper, uint32_t number, struct qe_helper_answer *ret_answer)
+{
+	struct qe_helper_answer answer;
+
+	for (;;) {
+		struct pollfd poller = {.fd = helper->fd, .events = POLLIN};
+		int ready = poll(&poller, 1, patience_ms);
+		ssize_t n;
+
+		if (ready == 0)
+			return -ETIMEDOUT;
+		if (ready < 0 && errno == EINTR)
+			continue;
+		n = recv(helper->fd, &answer, sizeof(answer), 0);
+		if (n < (ssize_t)offsetof(struct qe_helper_answer, errors))
+			return -EPIPE;
+		/* An older one is that of a call which did not wait for it. */
+		if (answer.number != number)
+			continue;
+		*ret_answer = answer;
+		return QE_OK;
+	}
+}
+
+static enum qe_error start(struct qe_helper *helper, const char *interface,
+	void (*forget)(void *ctx), void *ctx, bool *ret_confined)
+{
+	struct qe_helper_answer hello;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return qe_error_errno();
+	helper->fd = ends[0];
+	helper->pid = fork();
+	if (helper->pid == 0)
+		become_helper(ends[1], interface, forget, ctx);
+	close(ends[1]);
+	if (helper->pid < 0)
+		return -EAGAIN;
+	QE_TRY(receive(helper, 0, &hello));
+	QE_TRY((enum qe_error)hello.error);
+	*ret_confined = hello.n;
+	return QE_OK;
+}
+
+enum qe_error qe_helper_new(struct qe_helper **ret_helper, const char *interface,
+	void (*forget)(void *ctx), void *ctx, bool *ret_confined)
+{
+	struct qe_helper *helper = malloc(sizeof(*helper));
+	enum qe_error error;
+
+	if (!helper)
+		return -ENOMEM;
+	*helper = (struct qe_helper){.fd = -1, .pid = -1};
+	error = start(helper, interface, forget, ctx, ret_confined);
+	if (error != QE_OK) {
+		qe_helper_free(helper);
+		return error;
+	}
+	*ret_helper = helper;
+	return QE_OK;
+}
+
+struct qe_helper *qe_helper_free(struct qe_helper *helper)
+{
+	if (!helper)
+		return nullptr;
+	if (helper->fd >= 0)
+		close(helper->fd);
+	while (helper->pid > 0 && waitpid(helper->pid, nullptr, 0) < 0 && errno == EINTR)
+		;
+	free(helper);
+	return nullptr;
+}
+
+int qe_helper_fd(const struct qe_helper *helper)
+{
+	return helper->fd;
+}
+
+/* What else there is to read is an answer that nobody has waited for. */
+bool qe_helper_is_alive(struct qe_helper *helper)
+{
+	struct qe_helper_answer unwanted;
+	ssize_t n;
+
+	do
+		n = recv(helper->fd, &unwanted, sizeof(unwanted), MSG_DONTWAIT);
+	while (n > 0);
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* ---- requests ---- */
+
+static enum qe_error ask(struct qe_helper *helper, struct qe_helper_request *request,
+	const struct qe_prefix *prefixes, size_t n, struct qe_helper_answer *ret_answer)
+{
+	size_t size = offsetof(struct qe_helper_request, prefixes) + n * sizeof(*prefixes);
+
+	if (n > QE_HELPER_PREFIXES_MAX)
+		return QE_ERR_FULL;
+	request->number = ++helper->number;
+	request->n = (uint16_t)n;
+	if (n > 0)
+		memcpy(request->prefixes, prefixes, n * sizeof(*prefixes));
+	if (send(helper->fd, request, size, MSG_NOSIGNAL) != (ssize_t)size)
+		return -EPIPE;
+	return receive(helper, request->number, ret_answer);
+}
+
+static enum qe_error change_addr(struct qe_helper *helper, enum qe_helper_kind kind,
+	const struct qe_addr *addr, uint8_t length)
+{
+	struct qe_helper_request request = {.kind = kind};
+	struct qe_prefix prefix = {*addr, length};
+	struct qe_helper_answer answer;
+
+	QE_TRY(ask(helper, &request, &prefix, 1, &answer));
+	return (enum qe_error)answer.error;
+}
+
+enum qe_error qe_helper_add_addr(
+	struct qe_helper *helper, const struct qe_addr *addr, uint8_t length)
+{
+	return change_addr(helper, QE_HELPER_ADD_ADDR, addr, length);
+}
+
+enum qe_error qe_helper_remove_addr(
+	struct qe_helper *helper, const struct qe_addr *addr, uint8_t length)
+{
+	return change_addr(helper, QE_HELPER_REMOVE_ADDR, addr, length);
+}
+
+/* Nothing went through: that is so for each of them. */
+static enum qe_error fail_all(enum qe_error error, size_t n, enum qe_error *ret_errors)
+{
+	for (size_t i = 0; ret_errors && i < n; i++)
+		ret_errors[i] = error;
+	return error;
+}
+
+static enum qe_error change_routes(struct qe_helper *helper, enum qe_helper_kind kind,
+	const struct qe_prefix *prefixes, size_t n, enum qe_error *ret_errors)
+{
+	struct qe_helper_request request = {.kind = kind};
+	struct qe_helper_answer answer;
+	enum qe_error error = ask(helper, &request, prefixes, n, &answer);
+
+	if (error == QE_OK && answer.n != n)
+		error = (enum qe_error)answer.error;
+	if (error != QE_OK)
+		return fail_all(error, n, ret_errors);
+	for (size_t i = 0; ret_errors && i < n; i++)
+		ret_errors[i] = (enum qe_error)answer.errors[i];
+	return (enum qe_error)answer.error;
+}
+
+enum qe_error qe_helper_add_routes(struct qe_helper *helper, const struct qe_prefix *prefixes,
+	size_t n, enum qe_error *ret_errors)
+{
+	return change_routes(helper, QE_HELPER_ADD_ROUTES, prefixes, n, ret_errors);
+}
+
+enum qe_error qe_helper_remove_routes(struct qe_helper *helper, const struct qe_prefix *prefixes,
+	size_t n, enum qe_error *ret_errors)
+{
+	return change_routes(helper, QE_HELPER_REMOVE_ROUTES, prefixes, n, ret_errors);
+}
+
+enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6)
+{
+	struct qe_helper_request request = {
+		.kind = QE_HELPER_FORWARD,
+		.flags = (uint8_t)((ipv4 ? QE_HELPER_IPV4 : 0) | (ipv6 ? QE_HELPER_IPV6 : 0)),
+	};
+	struct qe_helper_answer answer;
+
+	QE_TRY(ask(helper, &request, nullptr, 0, &answer));
+	return (enum qe_error)answer.error;
+}
+
+enum qe_error qe_helper_masquerade(
+	struct qe_helper *helper, const struct qe_prefix *prefixes, size_t n, struct qe_text *why)
+{
+	struct qe_helper_request request = {.kind = QE_HELPER_MASQUERADE};
+	struct qe_helper_answer answer;
+
+	QE_TRY(ask(helper, &request, prefixes, n, &answer));
+	answer.why[sizeof(answer.why) - 1] = '\0';
+	qe_text_add(why, answer.why);
+	return (enum qe_error)answer.error;
+}

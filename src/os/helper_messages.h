@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* What goes between the daemon and its helper, each message a packet of a socket of their own. Both
+ * are the same program, so these are plain structs; but the helper believes nothing of them. */
+#pragma once
+
+#include "os/helper.h"
+
+enum qe_helper_kind : uint8_t {
+	QE_HELPER_ADD_ADDR, /* prefixes: one, whose host bits count */
+	QE_HELPER_REMOVE_ADDR,
+	QE_HELPER_ADD_ROUTES,
+	QE_HELPER_REMOVE_ROUTES,
+	QE_HELPER_FORWARD, /* flags: the families */
+	QE_HELPER_MASQUERADE,
+};
+
+enum qe_helper_flag : uint8_t { QE_HELPER_IPV4 = 1, QE_HELPER_IPV6 = 2 };
+
+/* Without the prefixes beyond n. */
+struct qe_helper_request {
+	uint32_t number; /* of the answer, too */
+	uint8_t kind, flags;
+	uint16_t n;
+	struct qe_prefix prefixes[QE_HELPER_PREFIXES_MAX];
+};
+
+/* Without the errors beyond n: one for each route. */
+struct qe_helper_answer {
+	uint32_t number;
+	int32_t error;
+	char why[200];
+	uint16_t n;
+	int16_t errors[QE_HELPER_PREFIXES_MAX];
+};
+
+/* The process itself. It reads requests from the descriptor, and returns at its end, with the host
+ * as it was. */
+void qe_helper_serve(int fd, const char *interface);

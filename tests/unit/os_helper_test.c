@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* What the helper does and refuses, and that it gives the host back, in a network namespace of the
+ * test's own. Needs root; without it the tests are skipped. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "isolated.h"
+#include "os/helper_messages.h"
+#include "os/nft.h"
+#include "os/tun.h"
+
+#define IPV4 "/proc/sys/net/ipv4/"
+#define IPV6 "/proc/sys/net/ipv6/"
+
+static struct qe_helper *start(void)
+{
+	struct qe_helper *helper = nullptr;
+	bool confined = false;
+
+	assert_int_equal(qe_helper_new(&helper, "tunnel", nullptr, nullptr, &confined), QE_OK);
+	assert_true(qe_helper_is_alive(helper));
+	return helper;
+}
+
+static struct qe_prefix to_prefix(const char *text)
+{
+	struct qe_prefix prefix;
+
+	assert_int_equal(qe_prefix_parse(&prefix, text), QE_OK);
+	return prefix;
+}
+
+static struct qe_tun *open_tun(struct qe_netlink *netlink, const char *name)
+{
+	struct qe_tun *tun;
+	unsigned index;
+
+	assert_int_equal(qe_tun_new(&tun, name), QE_OK);
+	assert_int_equal(qe_netlink_interface(netlink, name, &index), QE_OK);
+	assert_int_equal(qe_netlink_up(netlink, index, 1400, 64), QE_OK);
+	return tun;
+}
+
+/* ---- routes and addresses ---- */
+
+struct search {
+	struct qe_prefix prefix;
+	bool is_route;
+	unsigned found;
+};
+
+static void look(void *ctx, const struct qe_host_entry *entry)
+{
+	struct search *search = ctx;
+
+	search->found += strcmp(entry->interface, "tunnel") == 0 &&
+			 entry->is_route == search->is_route &&
+			 qe_prefix_compare(&entry->prefix, &search->prefix) == 0;
+}
+
+static unsigned count(struct qe_netlink *netlink, bool is_route, const char *prefix)
+{
+	struct search search = {to_prefix(prefix), is_route, 0};
+
+	assert_int_equal(qe_netlink_visit(netlink, look, &search), QE_OK);
+	return search.found;
+}
+
+static void test_routes(void **)
+{
+	static const char *const texts[] = {"192.168.1.0/24", "2001:db8:1::/48", "10.0.0.0/8"};
+	struct qe_prefix prefixes[3];
+	enum qe_error errors[3];
+	struct qe_netlink *netlink;
+	struct qe_helper *helper;
+	struct qe_tun *tun;
+
+	if (!isolated)
+		skip();
+	for (size_t i = 0; i < 3; i++)
+		prefixes[i] = to_prefix(texts[i]);
+	helper = start();
+	assert_int_equal(qe_helper_add_routes(helper, prefixes, 1, nullptr), -ENODEV);
+	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
+	tun = open_tun(netlink, "tunnel");
+	assert_int_equal(qe_helper_add_routes(helper, prefixes, 2, errors), QE_OK);
+	assert_int_equal(qe_helper_add_routes(helper, prefixes, 3, errors), -EEXIST);
+	assert_int_equal(errors[0], -EEXIST);
+	assert_int_equal(errors[1], -EEXIST);
+	assert_int_equal(errors[2], QE_OK);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(count(netlink, true, texts[i]), 1);
+	assert_int_equal(qe_helper_remove_routes(helper, prefixes, 3, errors), QE_OK);
+	assert_int_equal(qe_helper_remove_routes(helper, prefixes, 3, errors), QE_OK);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(count(netlink, true, texts[i]), 0);
+	qe_tun_free(tun);
+	qe_netlink_free(netlink);
+	qe_helper_free(helper);
+}
+
+static void test_addresses(void **)
+{
+	struct qe_prefix ipv4 = to_prefix("100.64.0.1"), ipv6 = to_prefix("fd64::1");
+	struct qe_netlink *netlink;
+	struct qe_helper *helper;
+	struct qe_tun *tun;
+
+	if (!isolated)
+		skip();
+	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
+	tun = open_tun(netlink, "tunnel");
+	helper = start();
+	assert_int_equal(qe_helper_add_addr(helper, &ipv4.addr, 24), QE_OK);
+	assert_int_equal(qe_helper_add_addr(helper, &ipv6.addr, 128), QE_OK);
+	assert_int_equal(count(netlink, false, "100.64.0.0/24"), 1);
+	assert_int_equal(count(netlink, false, "fd64::1"), 1);
+	assert_int_equal(qe_helper_remove_addr(helper, &ipv4.addr, 24), QE_OK);
+	assert_int_equal(qe_helper_remove_addr(helper, &ipv6.addr, 128), QE_OK);
+	assert_int_equal(count(netlink, false, "100.64.0.0/24"), 0);
+	assert_int_equal(count(netlink, false, "fd64::1"), 0);
+	qe_helper_free(helper);
+	qe_tun_free(tun);
+	qe_netlink_free(netlink);
+}
+
+/* What no daemon asks for, but somebody who has taken one over may. */
+static void test_refused(void **)
+{
+	static const char *const texts[] = {"0.0.0.0/0", "::/0", "127.0.0.0/8", "224.0.0.0/4"};
+	struct qe_prefix odd[] = {to_prefix("10.0.0.1"), to_prefix("10.0.0.1"), {}};
+	struct qe_prefix none = {};
+	struct qe_helper *helper;
+
+	if (!isolated)
+		skip();
+	helper = start();
+	odd[0].length = 8;
+	odd[1].length = 33;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct qe_prefix prefix = to_prefix(texts[i]);
+
+		assert_int_equal(qe_helper_add_routes(helper, &prefix, 1, nullptr), QE_ERR_RANGE);
+	}
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		assert_int_equal(qe_helper_add_routes(helper, &odd[i], 1, nullptr), QE_ERR_RANGE);
+		assert_int_equal(
+			qe_helper_remove_routes(helper, &odd[i], 1, nullptr), QE_ERR_RANGE);
+	}
+	assert_int_equal(qe_helper_add_addr(helper, &none.addr, 0), QE_ERR_RANGE);
+	assert_int_equal(qe_helper_add_addr(helper, &odd[1].addr, 33), QE_ERR_RANGE);
+	assert_true(qe_helper_is_alive(helper));
+	/* No request at all: it ends rather than guess. */
+	assert_int_equal(write(qe_helper_fd(helper), "nonsense", 8), 8);
+	assert_int_equal(qe_helper_forward(helper, true, true), -EPIPE);
+	assert_false(qe_helper_is_alive(helper));
+	qe_helper_free(helper);
+}
+
+/* ---- forwarding ---- */
+
+static void set(const char *path, const char *value)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(value, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static int get(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	int value;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &value), 1);
+	assert_int_equal(fclose(file), 0);
+	return value;
+}
+
+static bool may_set(void)
+{
+	return isolated && access(IPV4 "ip_forward", W_OK) == 0 &&
+	       access(IPV6 "conf/all/forwarding", W_OK) == 0;
+}
+
+/* What the operator has set, interface by interface. */
+static void set_mixed(void)
+{
+	set(IPV4 "ip_forward", "0");
+	set(IPV4 "conf/all/accept_redirects", "0");
+	set(IPV4 "conf/other/forwarding", "1");
+	set(IPV6 "conf/all/forwarding", "0");
+	set(IPV6 "conf/other/forwarding", "1");
+	set(IPV6 "conf/other/accept_ra", "1");
+}
+
+static void check_mixed(void)
+{
+	assert_int_equal(get(IPV4 "ip_forward"), 0);
+	assert_int_equal(get(IPV4 "conf/all/accept_redirects"), 0);
+	assert_int_equal(get(IPV4 "conf/other/forwarding"), 1);
+	assert_int_equal(get(IPV4 "conf/lo/forwarding"), 0);
+	assert_int_equal(get(IPV6 "conf/all/forwarding"), 0);
+	assert_int_equal(get(IPV6 "conf/other/forwarding"), 1);
+	assert_int_equal(get(IPV6 "conf/lo/forwarding"), 0);
+	assert_int_equal(get(IPV6 "conf/other/accept_ra"), 1);
+}
+
+static void test_forwarding(void **)
+{
+	struct qe_netlink *netlink;
+	struct qe_helper *helper;
+	struct qe_tun *other;
+
+	if (!may_set())
+		skip();
+	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
+	other = open_tun(netlink, "other");
+	set_mixed();
+	helper = start();
+	assert_int_equal(qe_helper_forward(helper, true, true), QE_OK);
+	assert_int_equal(get(IPV4 "conf/lo/forwarding"), 1);
+	assert_int_equal(get(IPV6 "conf/lo/forwarding"), 1);
+	assert_int_equal(get(IPV6 "conf/other/accept_ra"), 2);
+	assert_int_equal(qe_helper_forward(helper, true, false), QE_OK);
+	assert_int_equal(get(IPV4 "ip_forward"), 1);
+	assert_int_equal(get(IPV6 "conf/all/forwarding"), 0);
+	assert_int_equal(qe_helper_forward(helper, false, false), QE_OK);
+	check_mixed();
+	assert_int_equal(qe_helper_forward(helper, true, true), QE_OK);
+	qe_helper_free(helper);
+	check_mixed();
+	set(IPV4 "ip_forward", "1");
+	helper = start();
+	assert_int_equal(qe_helper_forward(helper, true, false), QE_OK);
+	qe_helper_free(helper);
+	assert_int_equal(get(IPV4 "ip_forward"), 1); /* was on before */
+	set(IPV4 "ip_forward", "0");
+	qe_tun_free(other);
+	qe_netlink_free(netlink);
+}
+
+/* The daemon is killed, and another one starts at once. */
+static void test_after_a_crash(void **)
+{
+	struct qe_helper *helper;
+	int status;
+	pid_t daemon;
+
+	if (!may_set())
+		skip();
+	set(IPV4 "ip_forward", "0");
+	daemon = fork();
+	assert_true(daemon >= 0);
+	if (daemon == 0) {
+		helper = start();
+		if (qe_helper_forward(helper, true, false) != QE_OK)
+			_exit(1);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(daemon, &status, 0), daemon);
+	assert_true(WIFSIGNALED(status));
+	helper = start();
+	assert_int_equal(qe_helper_forward(helper, true, false), QE_OK);
+	assert_int_equal(get(IPV4 "ip_forward"), 1);
+	qe_helper_free(helper);
+	assert_int_equal(get(IPV4 "ip_forward"), 0);
+}
+
+/* ---- address translation ---- */
+
+#define OTHERS \
+	"table inet others {\n" \
+	"	chain c { type filter hook forward priority 0; counter accept; }\n" \
+	"	set s { type ipv4_addr; elements = { 10.0.0.1 }; }\n" \
+	"}\n"
+
+static size_t run(const char *command, char *to, size_t size)
+{
+	FILE *pipe = popen(command, "r");
+	size_t n;
+
+	assert_non_null(pipe);
+	n = fread(to, 1, size - 1, pipe);
+	to[n] = '\0';
+	assert_int_equal(pclose(pipe), 0);
+	return n;
+}
+
+static void test_masquerade(void **)
+{
+	static const char *const rules[] = {"table inet quicether_tunnel",
+		"type nat hook postrouting",
+		"iifname \"tunnel\" oifname != \"tunnel\" ip daddr 192.168.1.0/24 masquerade",
+		"meta nfproto ipv6 masquerade"};
+	struct qe_prefix prefixes[] = {
+		to_prefix("192.168.1.0/24"), to_prefix("192.168.0.0/16"), to_prefix("::/0")};
+	char before[4096], during[8192], after[4096], text[200] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	struct qe_helper *helper;
+
+	if (!isolated || !qe_nft_find() || system("printf '%s' '" OTHERS "' | nft -f -") != 0)
+		skip();
+	run("nft list ruleset", before, sizeof(before));
+	helper = start();
+	assert_int_equal(qe_helper_masquerade(helper, nullptr, 0, &why), QE_OK);
+	run("nft list ruleset", after, sizeof(after));
+	assert_string_equal(before, after);
+	for (unsigned i = 0; i < 2; i++) /* the second one replaces */
+		assert_int_equal(qe_helper_masquerade(helper, prefixes, 3, &why), QE_OK);
+	run("nft list ruleset", during, sizeof(during));
+	assert_memory_equal(before, during, strlen(before));
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		const char *found = strstr(during, rules[i]);
+
+		assert_non_null(found);
+		assert_null(strstr(found + 1, rules[i]));
+	}
+	qe_helper_free(helper);
+	run("nft list ruleset", after, sizeof(after));
+	assert_string_equal(before, after);
+}
+
+/* As many as may be asked for, and a name that would make another rule. */
+static void test_masquerade_bounds(void **)
+{
+	static struct qe_prefix many[QE_HELPER_PREFIXES_MAX + 1];
+	char text[200] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	struct qe_helper *helper;
+	char rules[64];
+	bool confined;
+
+	if (!isolated || !qe_nft_find())
+		skip();
+	for (size_t i = 0; i < QE_HELPER_PREFIXES_MAX + 1; i++)
+		many[i] = (struct qe_prefix){
+			.addr = {QE_FAMILY_IPV4, {10, (uint8_t)(i / 256), (uint8_t)i}},
+			.length = 24};
+	helper = start();
+	assert_int_equal(qe_helper_masquerade(helper, many, QE_HELPER_PREFIXES_MAX, &why), QE_OK);
+	run("nft list table inet quicether_tunnel | grep -c masquerade", rules, sizeof(rules));
+	assert_int_equal(atoi(rules), QE_HELPER_PREFIXES_MAX);
+	assert_int_equal(
+		qe_helper_masquerade(helper, many, QE_HELPER_PREFIXES_MAX + 1, &why), QE_ERR_FULL);
+	qe_helper_free(helper);
+	assert_int_equal(qe_helper_new(&helper, "a\"b*", nullptr, nullptr, &confined), QE_OK);
+	assert_int_equal(qe_helper_masquerade(helper, many, 1, &why), QE_ERR_RANGE);
+	assert_non_null(strstr(text, "a\"b*"));
+	qe_helper_free(helper);
+}
+
+/* ---- birth ---- */
+
+static void note(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+/* In the new process and not in ours. */
+static void test_forgets(void **)
+{
+	bool *shared = mmap(nullptr, sizeof(*shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	bool own = false, confined = false;
+	struct qe_helper *helper;
+
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	assert_int_equal(qe_helper_new(&helper, "tunnel", note, shared, &confined), QE_OK);
+	assert_true(*shared);
+	qe_helper_free(helper);
+	assert_int_equal(qe_helper_new(&helper, "tunnel", note, &own, &confined), QE_OK);
+	assert_false(own);
+	qe_helper_free(helper);
+	munmap(shared, sizeof(*shared));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_forwarding),
+		cmocka_unit_test(test_after_a_crash),
+		cmocka_unit_test(test_masquerade),
+		cmocka_unit_test(test_masquerade_bounds),
+		cmocka_unit_test(test_forgets),
+	};
+
+	return cmocka_run_group_tests(tests, isolate, nullptr);
+}
