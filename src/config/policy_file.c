@@ -164,6 +164,13 @@ static bool read_port(struct qe_policy_reader *reader, void *to, const struct qe
 	return true;
 }
 
+static bool read_at(struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value)
+{
+	struct qe_policy_test *test = to;
+
+	return qe_policy_read_week_time(reader, &test->at, value);
+}
+
 static bool read_expect(
 	struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value)
 {
@@ -193,6 +200,7 @@ static const struct qe_policy_key test_keys[] = {
 	{"to", true, "an address or \"node:NAME\"", read_to},
 	{"protocol", true, "\"tcp\", \"udp\", \"icmp\" or a number from 0 to 255", read_protocol},
 	{"port", false, "a number from 0 to 65535", read_port},
+	{"at", false, "a day and a time such as \"tue 10:30\"", read_at},
 	{"expect", true, "\"allow\" or \"deny\"", read_expect},
 	{},
 };
@@ -328,6 +336,7 @@ static bool read_tests(struct qe_policy_reader *reader, struct qe_policy_source 
 		struct qe_policy_test *test = &source->tests[source->n_tests++];
 
 		test->place = qe_policy_place_of(table->place);
+		test->at = QE_POLICY_NO_TIME;
 		if (qe_policy_read_table(reader, "tests", test_keys, test, table))
 			check_test(reader, test);
 	}

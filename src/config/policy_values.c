@@ -497,15 +497,13 @@ static bool take_time(const char *text, uint16_t *ret_minutes)
 	return minute < 60 && *ret_minutes <= 24 * 60;
 }
 
-static bool looks_like_hours(const char *text)
+/* Digits where the form has zeros, and otherwise the same characters. */
+static bool looks_like(const char *text, const char *form)
 {
-	static const char form[] = "00:00-00:00";
-	size_t i = 0;
-
-	for (; i < sizeof form - 1; i++)
-		if (form[i] == '0' ? !isdigit((unsigned char)text[i]) : text[i] != form[i])
+	for (; *form; form++, text++)
+		if (*form == '0' ? !isdigit((unsigned char)*text) : *text != *form)
 			return false;
-	return text[i] == '\0';
+	return *text == '\0';
 }
 
 bool qe_policy_read_hours(struct qe_policy_reader *reader, struct qe_policy_schedule *to,
@@ -513,10 +511,28 @@ bool qe_policy_read_hours(struct qe_policy_reader *reader, struct qe_policy_sche
 {
 	if (value->type != QE_TOML_STRING)
 		return qe_policy_refuse_type(reader, value);
-	if (!looks_like_hours(value->string) || !take_time(value->string, &to->from) ||
+	if (!looks_like(value->string, "00:00-00:00") || !take_time(value->string, &to->from) ||
 		!take_time(value->string + 6, &to->until) || to->from == 24 * 60)
 		return refuse_word(reader, value, "is not a range of hours");
 	return to->from != to->until || refuse_word(reader, value, "is empty");
+}
+
+bool qe_policy_read_week_time(
+	struct qe_policy_reader *reader, uint16_t *to, const struct qe_toml_value *value)
+{
+	const char *text = value->string;
+	unsigned day;
+	uint16_t minutes;
+
+	if (value->type != QE_TOML_STRING)
+		return qe_policy_refuse_type(reader, value);
+	if (strlen(text) != 9 || !looks_like(text + 3, " 00:00") ||
+		!take_time(text + 4, &minutes) || minutes == 24 * 60)
+		return refuse_word(reader, value, "is not a time of the week");
+	if (!read_day(reader, &day, value, text))
+		return false;
+	*to = (uint16_t)(day * 24 * 60 + minutes);
+	return true;
 }
 
 bool qe_policy_read_zone(struct qe_policy_reader *reader, struct qe_policy_schedule *to,

@@ -82,12 +82,17 @@ struct qe_policy_rule {
 	struct qe_policy_place place;
 };
 
+#define QE_POLICY_NO_TIME UINT16_MAX
+
 struct qe_policy_test {
 	struct qe_policy_term from; /* NODE, NODE_ID */
 	struct qe_policy_term to;   /* NODE, NODE_ID, PREFIX (an address) */
 	uint16_t protocol;          /* QE_POLICY_PROTOCOL_ICMP is possible, ANY is not */
 	bool has_port;
 	uint16_t port;
+	/* Minutes since Monday's midnight, by the clocks of each schedule's own zone;
+	 * QE_POLICY_NO_TIME: no rule with a schedule holds. */
+	uint16_t at;
 	enum qe_action expect;
 	struct qe_policy_place place;
 };

@@ -50,6 +50,7 @@ static const char full[] =
 	"from = \"node:laptop\"\n"
 	"to = \"10.0.0.1\"\n"
 	"protocol = \"icmp\"\n"
+	"at = \"tue 10:30\"\n"
 	"expect = \"deny\"\n";
 
 static struct qe_diagnostics diagnostics;
@@ -115,6 +116,8 @@ static void every_key_is_read([[maybe_unused]] void **state)
 	assert_true(source.tests[0].has_port);
 	assert_int_equal(source.tests[0].port, 22);
 	assert_int_equal(source.tests[1].to.kind, QE_POLICY_PREFIX);
+	assert_int_equal(source.tests[0].at, QE_POLICY_NO_TIME);
+	assert_int_equal(source.tests[1].at, (24 + 10) * 60 + 30);
 	assert_int_equal(source.tests[1].protocol, QE_POLICY_PROTOCOL_ICMP);
 	assert_int_equal(source.tests[1].expect, QE_ACTION_DENY);
 	qe_policy_source_done(&source);

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * What a policy says must not depend on when it is asked: a reload that is refused at night and
+ * taken by day would be a riddle. So a test says at which time of the week it is, and otherwise
+ * only the rules that hold always are asked.
+ */
+#include "policy/tests.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "crypto/node_id.h"
+#include "net/packet.h"
+#include "policy/nodes.h"
+
+constexpr uint32_t nobody = UINT32_MAX; /* as a subject */
+
+/* ---- the rules of one time ---- */
+
+static bool holds(const struct qe_policy_schedule *schedule, uint16_t at)
+{
+	constexpr int64_t monday = 4 * 24 * 60 * 60; /* 1970-01-05 */
+
+	if (!schedule)
+		return true;
+	if (at == QE_POLICY_NO_TIME)
+		return false;
+	struct qe_policy_schedule local = *schedule;
+	local.zone = nullptr;
+	return qe_policy_schedule_holds(&local, monday + at * INT64_C(60));
+}
+
+enum qe_error qe_policy_compile_for(struct qe_policy **ret_policy, size_t **ret_rules,
+	const struct qe_policy_source *source, const struct qe_policy_member *members,
+	size_t n_members, uint16_t at)
+{
+	struct qe_policy_source some = *source; /* shares all but the array of rules */
+	size_t *rules = calloc(source->n_rules + 1, sizeof(*rules));
+	enum qe_error error = -ENOMEM;
+
+	some.n_rules = 0;
+	some.rules = calloc(source->n_rules + 1, sizeof(*some.rules));
+	for (size_t i = 0; rules && some.rules && i < source->n_rules; i++) {
+		if (!holds(source->rules[i].schedule, at))
+			continue;
+		some.rules[some.n_rules] = source->rules[i];
+		some.rules[some.n_rules].schedule = nullptr;
+		rules[some.n_rules++] = i;
+	}
+	if (rules && some.rules)
+		error = qe_policy_compile(ret_policy, &some, members, n_members, 0, nullptr);
+	free(some.rules);
+	if (error == QE_OK)
+		*ret_rules = rules;
+	else
+		free(rules);
+	return error;
+}
+
+/* ---- one test ---- */
+
+struct run {
+	const struct qe_policy_source *source;
+	const struct qe_policy_nodes *nodes;
+	const struct qe_policy *policy;
+	const size_t *rules;
+	void (*failed)(void *ctx, const struct qe_policy_failure *failure);
+	void *ctx;
+};
+
+static bool has_ports(uint16_t protocol)
+{
+	return protocol == QE_IP_TCP || protocol == QE_IP_UDP;
+}
+
+static uint8_t protocol_for(uint16_t protocol, const struct qe_addr *to)
+{
+	if (protocol != QE_POLICY_PROTOCOL_ICMP)
+		return (uint8_t)protocol;
+	return to->family == QE_FAMILY_IPV4 ? QE_IP_ICMP : QE_IP_ICMPV6;
+}
+
+static void ask(const struct run *run, size_t i, uint32_t subject, const struct qe_addr *to)
+{
+	const struct qe_policy_test *test = &run->source->tests[i];
+	struct qe_policy_packet packet = {
+		.subject = subject,
+		.source.family = to->family, /* rules do not look at the rest of it */
+		.destination = *to,
+		.protocol = protocol_for(test->protocol, to),
+		.has_ports = has_ports(test->protocol),
+		.destination_port = test->port,
+	};
+	struct qe_policy_failure failure = {.test = i, .to = *to};
+
+	qe_policy_evaluate(run->policy, &packet, &failure.result);
+	if (failure.result.action == test->expect)
+		return;
+	if (failure.result.rule != QE_POLICY_NO_RULE)
+		failure.result.rule = (uint32_t)run->rules[failure.result.rule];
+	run->failed(run->ctx, &failure);
+}
+
+/* A NodeId that nobody here has is a node with its overlay address alone. */
+static void run_test(const struct run *run, size_t i)
+{
+	const struct qe_policy_test *test = &run->source->tests[i];
+	const struct qe_policy_member *from = nullptr, *to = nullptr;
+	struct qe_addr overlay;
+	uint32_t subject = nobody;
+
+	if (qe_policy_nodes_find(run->nodes, &test->from, &from) == QE_OK)
+		subject = from->slot;
+	if (test->to.kind == QE_POLICY_PREFIX) {
+		ask(run, i, subject, &test->to.prefix.addr);
+	} else if (qe_policy_nodes_find(run->nodes, &test->to, &to) == QE_OK) {
+		for (size_t k = 0; k < to->n_addresses; k++)
+			ask(run, i, subject, &to->addresses[k].addr);
+	} else if (test->to.kind == QE_POLICY_NODE_ID) {
+		overlay = qe_node_id_overlay_addr(&test->to.id);
+		ask(run, i, subject, &overlay);
+	}
+}
+
+/* ---- all tests, time by time ---- */
+
+/* All tests that ask about one time. */
+static enum qe_error run_at(
+	struct run *run, const struct qe_policy_member *members, size_t n_members, uint16_t at)
+{
+	struct qe_policy *policy;
+	size_t *rules;
+
+	QE_TRY(qe_policy_compile_for(&policy, &rules, run->source, members, n_members, at));
+	run->policy = policy;
+	run->rules = rules;
+	for (size_t i = 0; i < run->source->n_tests; i++)
+		if (run->source->tests[i].at == at)
+			run_test(run, i);
+	qe_policy_free(policy);
+	free(rules);
+	return QE_OK;
+}
+
+/* Each once, in the order of the tests. */
+static enum qe_error collect_times(const struct qe_policy_source *source,
+	uint16_t times[static QE_POLICY_TEST_TIMES_MAX], size_t *ret_n)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < source->n_tests; i++) {
+		uint16_t at = source->tests[i].at;
+		size_t k = 0;
+
+		while (k < n && times[k] != at)
+			k++;
+		if (k == QE_POLICY_TEST_TIMES_MAX)
+			return QE_ERR_FULL;
+		times[k] = at;
+		n += k == n;
+	}
+	*ret_n = n;
+	return QE_OK;
+}
+
+enum qe_error qe_policy_run_tests(const struct qe_policy_source *source,
+	const struct qe_policy_member *members, size_t n_members,
+	void (*failed)(void *ctx, const struct qe_policy_failure *failure), void *ctx)
+{
+	uint16_t times[QE_POLICY_TEST_TIMES_MAX];
+	struct qe_policy_nodes nodes;
+	struct run run = {.source = source, .nodes = &nodes, .failed = failed, .ctx = ctx};
+	size_t n_times;
+	enum qe_error error = QE_OK;
+
+	QE_TRY(collect_times(source, times, &n_times));
+	QE_TRY(qe_policy_nodes_init(&nodes, members, n_members));
+	for (size_t i = 0; i < n_times && error == QE_OK; i++)
+		error = run_at(&run, members, n_members, times[i]);
+	qe_policy_nodes_done(&nodes);
+	return error;
+}
