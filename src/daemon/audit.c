@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include "daemon/audit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "os/appender.h"
+#include "os/clock.h"
+
+constexpr size_t time_size = 32;
+
+struct qe_audit {
+	struct qe_appender *appender;
+};
+
+/* RFC 3339, UTC, to the millisecond. */
+static void format_now(char to[static time_size])
+{
+	int64_t ms = qe_clock_wall_ms();
+	time_t secs = (time_t)(ms / 1000);
+	struct tm tm;
+	char whole[time_size];
+
+	gmtime_r(&secs, &tm);
+	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(to, time_size, "%.19s.%03dZ", whole, (int)(ms % 1000));
+}
+
+static void format_lost(char *to, size_t size, uint64_t n)
+{
+	char now[time_size];
+
+	format_now(now);
+	snprintf(to, size, "{\"time\":\"%s\",\"event\":\"records_lost\",\"records\":%" PRIu64 "}",
+		now, n);
+}
+
+enum qe_error qe_audit_new(struct qe_audit **ret_audit, const char *path)
+{
+	struct qe_audit *audit = calloc(1, sizeof(*audit));
+	enum qe_error error;
+
+	if (!audit)
+		return -ENOMEM;
+	error = qe_appender_new(&audit->appender, path, format_lost);
+	if (error != QE_OK) {
+		free(audit);
+		return error;
+	}
+	*ret_audit = audit;
+	return QE_OK;
+}
+
+enum qe_error qe_audit_start(struct qe_audit *audit)
+{
+	return qe_appender_start(audit->appender);
+}
+
+struct qe_audit *qe_audit_free(struct qe_audit *audit)
+{
+	if (!audit)
+		return nullptr;
+	qe_appender_free(audit->appender);
+	free(audit);
+	return nullptr;
+}
+
+int qe_audit_folder(const struct qe_audit *audit)
+{
+	return qe_appender_folder(audit->appender);
+}
+
+void qe_audit_reopen(struct qe_audit *audit)
+{
+	if (audit)
+		qe_appender_reopen(audit->appender);
+}
+
+uint64_t qe_audit_lost(struct qe_audit *audit)
+{
+	return audit ? qe_appender_lost(audit->appender) : 0;
+}
+
+/* Time and event first, for those who read. */
+static char *format_record(const char *event, json_t *fields)
+{
+	char now[time_size], *text = nullptr;
+	json_t *record;
+
+	format_now(now);
+	record = json_pack("{s:s, s:s}", "time", now, "event", event);
+	if (record && fields && json_object_update(record, fields) == 0)
+		text = json_dumps(record, JSON_COMPACT);
+	json_decref(record);
+	return text;
+}
+
+void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields)
+{
+	char *text = audit ? format_record(event, fields) : nullptr;
+
+	json_decref(fields);
+	if (text)
+		qe_appender_add(audit->appender, text, strlen(text));
+	else if (audit)
+		qe_appender_add_lost(audit->appender);
+	free(text);
+}
