@@ -373,10 +373,15 @@ enum qe_event_type {
 	QE_EVENT_DIAL_FAILED, /* peer, path, reason */
 	QE_EVENT_PEER_MOVED,  /* peer, path: the peer's address has changed, the link lives on */
 	QE_EVENT_PEER_UP,     /* peer: first link established */
-	QE_EVENT_PEER_DOWN,   /* peer: no link is left */
+	QE_EVENT_PEER_DOWN,   /* peer: no link is left; traffic, since */
 	QE_EVENT_PONG,        /* peer, cookie, rtt */
 	QE_EVENT_PING_LOST,   /* peer, cookie */
 	QE_EVENT_STRANGER, /* id, path: a key of no known peer was refused; at most one a second */
+};
+
+/* IP packets inside the tunnel, and their bytes. */
+struct qe_traffic {
+	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
 };
 
 struct qe_event {
@@ -388,7 +393,9 @@ struct qe_event {
 	bool dialled, rotation;
 	uint64_t cookie;
 	qe_time rtt;
-	const char *reason; /* English, no full stop; NULL where there is none */
+	struct qe_traffic traffic; /* with the peer, since it was up */
+	qe_time since;             /* when it came up */
+	const char *reason;        /* English, no full stop; NULL where there is none */
 };
 
 #ifdef __cplusplus

@@ -5,11 +5,18 @@
 #include "daemon/workers.h"
 #include "net/addr.h"
 
+/* From when the first worker has a link to a peer to when the last has none. */
+struct session {
+	qe_time since;
+	struct qe_traffic traffic; /* of the workers that have none any more */
+};
+
 struct qe_workers {
 	struct qe_worker *all[QE_WORKERS_MAX];
 	unsigned n;
 	uint16_t *up;             /* of each peer: the workers that have a link to it, a bit each */
 	struct qe_endpoint *seen; /* of each peer: where it moved last */
+	struct session *sessions; /* of each peer */
 	size_t queries_under_way;
 };
 
@@ -22,7 +29,8 @@ static enum qe_error make_all(
 {
 	workers->up = calloc(settings->n_peers + 1, sizeof(*workers->up));
 	workers->seen = calloc(settings->n_peers + 1, sizeof(*workers->seen));
-	if (!workers->up || !workers->seen)
+	workers->sessions = calloc(settings->n_peers + 1, sizeof(*workers->sessions));
+	if (!workers->up || !workers->seen || !workers->sessions)
 		return -ENOMEM;
 	for (; workers->n < settings->n; workers->n++) {
 		const unsigned i = workers->n;
@@ -76,6 +84,7 @@ struct qe_workers *qe_workers_free(struct qe_workers *workers)
 		qe_worker_free(workers->all[i]);
 	free(workers->up);
 	free(workers->seen);
+	free(workers->sessions);
 	free(workers);
 	return nullptr;
 }
@@ -168,8 +177,26 @@ static bool is_elsewhere(struct qe_workers *workers, const struct qe_event *even
 	return differs;
 }
 
+static void begin_session(struct session *session, const struct qe_event *event)
+{
+	*session = (struct session){.since = event->since};
+}
+
+/* A worker's part of it is over; the event then says what all have carried. */
+static void add_to_session(struct session *session, struct qe_event *event)
+{
+	struct qe_traffic *sum = &session->traffic, *own = &event->traffic;
+
+	sum->tx_packets += own->tx_packets;
+	sum->tx_bytes += own->tx_bytes;
+	sum->rx_packets += own->rx_packets;
+	sum->rx_bytes += own->rx_bytes;
+	*own = *sum;
+	event->since = session->since;
+}
+
 /* False for what concerns one worker and not the peer as a whole. */
-static bool note(struct qe_workers *workers, unsigned i, const struct qe_event *event)
+static bool note(struct qe_workers *workers, unsigned i, struct qe_event *event)
 {
 	uint16_t bit = (uint16_t)(1u << i), *up = &workers->up[event->peer];
 	bool was_up = *up != 0;
@@ -177,10 +204,13 @@ static bool note(struct qe_workers *workers, unsigned i, const struct qe_event *
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
 		*up |= bit;
+		if (!was_up)
+			begin_session(&workers->sessions[event->peer], event);
 		return !was_up;
 	case QE_EVENT_PEER_DOWN:
 		*up &= (uint16_t)~bit;
 		have_checked(workers, i, event->peer);
+		add_to_session(&workers->sessions[event->peer], event);
 		return was_up && *up == 0;
 	case QE_EVENT_LINK_UP:
 		tell_others(workers, i, event);

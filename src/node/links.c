@@ -274,6 +274,23 @@ static void on_switched(void *ctx, struct qe_peer *peer)
 	shard_set_peer_timer(shard, shard->peers[qe_peer_index(peer)], shard->now);
 }
 
+static struct qe_traffic traffic_of(const struct shard_peer *speer)
+{
+	return (struct qe_traffic){
+		.tx_packets = speer->tx_packets - speer->before.tx_packets,
+		.tx_bytes = speer->tx_bytes - speer->before.tx_bytes,
+		.rx_packets = speer->rx_packets - speer->before.rx_packets,
+		.rx_bytes = speer->rx_bytes - speer->before.rx_bytes,
+	};
+}
+
+static void note_up(struct shard_peer *speer, qe_time now)
+{
+	speer->up_since = now;
+	speer->before = (struct qe_traffic){
+		speer->tx_packets, speer->tx_bytes, speer->rx_packets, speer->rx_bytes};
+}
+
 /* Of the lanes' ups and downs, what is one of the peer. */
 static bool is_of_peer(struct shard_peer *speer, enum qe_event_type type)
 {
@@ -287,11 +304,15 @@ static bool is_of_peer(struct shard_peer *speer, enum qe_event_type type)
 static void on_event(void *ctx, struct qe_peer *peer, const struct qe_event *event)
 {
 	struct qe_shard *shard = ctx;
+	struct shard_peer *speer = shard->peers[qe_peer_index(peer)];
 	struct qe_event full = *event;
 
-	if (!is_of_peer(shard->peers[qe_peer_index(peer)], event->type))
+	if (!is_of_peer(speer, event->type))
 		return;
-
+	if (event->type == QE_EVENT_PEER_UP)
+		note_up(speer, shard->now);
+	full.traffic = traffic_of(speer);
+	full.since = speer->up_since;
 	full.time = shard->now;
 	full.peer = qe_peer_index(peer);
 	full.id = *qe_peer_id(peer);

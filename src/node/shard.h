@@ -42,6 +42,8 @@ struct shard_peer {
 	size_t n_passive;
 	struct qe_peer *in_use;                   /* the lane that packets were last sent on */
 	unsigned n_up;                            /* lanes with a link */
+	qe_time up_since;                         /* the first of them */
+	struct qe_traffic before;                 /* what had been carried then */
 	uint64_t past_rotations, past_reconnects; /* of lanes that are gone */
 	struct qe_timer timer;                    /* of all lanes */
 	struct qe_list queue;                     /* struct shard_packet, oldest first */

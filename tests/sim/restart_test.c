@@ -277,6 +277,43 @@ static void a_closed_link_is_down_at_once(void **)
 	mesh_free(pair.mesh);
 }
 
+static bool has_ended(void *ctx)
+{
+	const struct mesh_host *host = ctx;
+	return host->last.type == QE_EVENT_PEER_DOWN;
+}
+
+/* Each connection by itself, though the counters go on. */
+static void tells_what_each_connection_carried(void **)
+{
+	struct mesh_pair pair = mesh_pair_new(70, MESH_DIALS, MESH_WAITS);
+	struct mesh *mesh = pair.mesh;
+	struct qe_traffic before = {};
+	mesh_pair_start(&pair);
+	start_traffic(&pair);
+	for (unsigned i = 0; i < 3; i++) {
+		qe_time since = mesh->now;
+		mesh_check(mesh, mesh_pair_link(&pair, 5 * QE_SECOND));
+		mesh_run(mesh, (i + 1) * QE_SECOND);
+		mesh_close(pair.b);
+		mesh_check(mesh, mesh_run_until(mesh, has_ended, pair.a, QE_SECOND));
+
+		struct qe_peer_status status = mesh_status(pair.a, 0);
+		struct qe_traffic carried = pair.a->last.traffic;
+		mesh_check(mesh, pair.a->last.since >= since &&
+					 pair.a->last.time - pair.a->last.since > i * QE_SECOND);
+		mesh_check(mesh, carried.tx_packets == status.tx_packets - before.tx_packets);
+		mesh_check(mesh, carried.tx_bytes == status.tx_bytes - before.tx_bytes);
+		mesh_check(mesh, carried.rx_packets == status.rx_packets - before.rx_packets);
+		mesh_check(mesh, carried.rx_bytes == status.rx_bytes - before.rx_bytes);
+		mesh_check(mesh, carried.tx_packets > 0 && carried.rx_packets > 0);
+		before = (struct qe_traffic){
+			status.tx_packets, status.tx_bytes, status.rx_packets, status.rx_bytes};
+		mesh_start(pair.b);
+	}
+	mesh_free(mesh);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +324,7 @@ int main(void)
 		cmocka_unit_test(survives_a_one_way_outage),
 		cmocka_unit_test(a_reset_link_is_down_at_once),
 		cmocka_unit_test(a_closed_link_is_down_at_once),
+		cmocka_unit_test(tells_what_each_connection_carried),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
