@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "crypto/node_id.h"
+#include "net/addr.h"
 #include "os/appender.h"
 #include "os/clock.h"
 
@@ -109,4 +111,68 @@ void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields)
 	else if (audit)
 		qe_appender_add_lost(audit->appender);
 	free(text);
+}
+
+/* ---- peers ---- */
+
+/* Of a peer, or of somebody who is none. The name is what this node calls it. */
+static json_t *describe(const struct qe_config *config, const struct qe_event *event)
+{
+	const char *name = event->peer < config->n_peers ? config->peers[event->peer].name
+							 : nullptr;
+	char id[QE_NODE_ID_TEXT_SIZE], remote[QE_ENDPOINT_TEXT_SIZE];
+	bool has_remote = event->path.remote.addr.family != QE_FAMILY_NONE;
+
+	qe_node_id_format(id, &event->id);
+	if (has_remote)
+		qe_endpoint_format(remote, &event->path.remote);
+	return json_pack("{s:s?, s:s, s:s?}", "node", name, "id", id, "remote",
+		has_remote ? remote : nullptr);
+}
+
+static json_t *describe_end(const struct qe_config *config, const struct qe_event *event)
+{
+	const struct qe_traffic *traffic = &event->traffic;
+	json_t *record = describe(config, event);
+	json_t *rest = json_pack("{s:f, s:I, s:I, s:I, s:I, s:s?}", "duration_secs",
+		(double)qe_time_since(event->since, event->time) / QE_SECOND, "tx_packets",
+		(json_int_t)traffic->tx_packets, "tx_bytes", (json_int_t)traffic->tx_bytes,
+		"rx_packets", (json_int_t)traffic->rx_packets, "rx_bytes",
+		(json_int_t)traffic->rx_bytes, "reason", event->reason);
+
+	if (record && json_object_update_missing(record, rest) != 0) {
+		json_decref(record);
+		record = nullptr;
+	}
+	json_decref(rest);
+	return record;
+}
+
+static json_t *describe_refusal(const struct qe_config *config, const struct qe_event *event)
+{
+	json_t *record = describe(config, event);
+
+	if (record)
+		json_object_set_new(record, "reason", json_string("a key of no known peer"));
+	return record;
+}
+
+void qe_audit_event(
+	struct qe_audit *audit, const struct qe_config *config, const struct qe_event *event)
+{
+	if (!audit)
+		return;
+	switch (event->type) {
+	case QE_EVENT_PEER_UP:
+		qe_audit_add(audit, "peer_connected", describe(config, event));
+		break;
+	case QE_EVENT_PEER_DOWN:
+		qe_audit_add(audit, "peer_disconnected", describe_end(config, event));
+		break;
+	case QE_EVENT_STRANGER:
+		qe_audit_add(audit, "auth_failed", describe_refusal(config, event));
+		break;
+	default:
+		break;
+	}
 }

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "base/error.h"
+#include "config/config.h"
 
 struct qe_audit;
 
@@ -22,4 +22,7 @@ void qe_audit_reopen(struct qe_audit *audit);      /* after the file was renamed
 /* A record of this moment. event: a word of docs/audit.md; fields: an object that is taken over,
  * or NULL if it could not be made, which counts as lost. audit may be NULL: nobody keeps any. */
 void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields);
+/* The records of peers that come and go, and of strangers. */
+void qe_audit_event(
+	struct qe_audit *audit, const struct qe_config *config, const struct qe_event *event);
 uint64_t qe_audit_lost(struct qe_audit *audit); /* and not told of in the file yet; NULL-safe */

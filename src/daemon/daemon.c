@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "crypto/key.h"
 #include "daemon/advice.h"
+#include "daemon/audit.h"
 #include "daemon/daemon.h"
 #include "daemon/devices.h"
 #include "daemon/endpoints.h"
@@ -57,6 +58,7 @@ struct daemon {
 	struct qe_loop *loop;
 	struct qe_watch signals;
 	struct qe_event_log *event_log;
+	struct qe_audit *audit; /* NULL: nobody wants one */
 	struct qe_node *node;
 	struct qe_netlink *netlink;
 	struct qe_unix_listener *listener;
@@ -186,6 +188,43 @@ static void stop_loop(struct daemon *daemon)
 	daemon->event_log = qe_event_log_free(daemon->event_log);
 	release_signals(daemon);
 	daemon->loop = qe_loop_free(daemon->loop);
+}
+
+/* ---- audit log ---- */
+
+static enum qe_error start_audit(struct daemon *daemon)
+{
+	static const struct qe_advice advice[] = {
+		{-ENOENT, "the directory above does not exist: make it, with \"mkdir -p\""},
+		{-EACCES, "no permission: run as root, or choose another path"},
+		{-EISDIR, "it is a directory: name a file in it"},
+		{-ELOOP, "it is a symbolic link: name the file itself"},
+		{-EROFS, "the file system cannot be written to"},
+		{},
+	};
+	const char *path = daemon->config->security.audit_log;
+	enum qe_error error = path ? qe_audit_new(&daemon->audit, path) : QE_OK;
+	char where[256];
+
+	if (error == QE_OK)
+		return QE_OK;
+	qe_config_where(daemon->config, "security.audit_log", where, sizeof(where));
+	return fail(daemon, error, "%s: %s: %s", where, path, qe_find_advice(advice, error));
+}
+
+/* A thread of its own, and so after the sandbox. */
+static enum qe_error start_audit_writer(struct daemon *daemon)
+{
+	enum qe_error error = daemon->audit ? qe_audit_start(daemon->audit) : QE_OK;
+
+	return error == QE_OK ? QE_OK
+			      : fail(daemon, error, "the audit log cannot be written: %s",
+					qe_error_text(error));
+}
+
+static void stop_audit(struct daemon *daemon)
+{
+	daemon->audit = qe_audit_free(daemon->audit);
 }
 
 /* ---- node ---- */
@@ -432,6 +471,7 @@ static enum qe_error start_sandbox(struct daemon *daemon)
 {
 	const struct qe_sandbox_folder folders[] = {
 		{qe_unix_listener_directory(daemon->listener), QE_SANDBOX_REMOVE},
+		{daemon->audit ? qe_audit_folder(daemon->audit) : -1, QE_SANDBOX_WRITE},
 	};
 	bool confined = false;
 	enum qe_error error = qe_sandbox_enter(
@@ -569,6 +609,7 @@ static enum qe_error start_work(struct daemon *daemon)
 static void take_event(struct daemon *daemon, const struct qe_event *event)
 {
 	qe_event_log_add(daemon->event_log, event);
+	qe_audit_event(daemon->audit, daemon->config, event);
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
 		qe_endpoints_peer_up(daemon->endpoints, event->peer);
@@ -611,6 +652,7 @@ static const struct stage {
 } stages[] = {
 	{start_helper, stop_helper}, /* before there is anything that it could inherit */
 	{start_loop, stop_loop},
+	{start_audit, stop_audit},
 	{start_node, stop_node},
 	{start_listener, stop_listener}, /* first of all to notice a daemon that runs already */
 	{start_check, stop_check},
@@ -621,6 +663,7 @@ static const struct stage {
 	{start_network, stop_network},
 	{start_routes, stop_routes},
 	{start_sandbox, nullptr},
+	{start_audit_writer, nullptr},
 	{start_workers, stop_workers},
 	{start_names, stop_names},
 	{start_rpc, stop_rpc},

@@ -174,7 +174,8 @@ static bool allow_folders(int ruleset, const struct qe_sandbox_folder *folders, 
 	bool ok = true;
 
 	for (size_t i = 0; i < n && ok; i++)
-		ok = allow(ruleset, folders[i].fd, rights_for(folders[i].uses));
+		ok = folders[i].fd < 0 ||
+		     allow(ruleset, folders[i].fd, rights_for(folders[i].uses));
 	return ok;
 }
 

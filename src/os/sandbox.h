@@ -13,7 +13,7 @@ enum qe_sandbox_use : uint8_t {
 };
 
 struct qe_sandbox_folder {
-	int fd;
+	int fd;       /* -1: none */
 	uint8_t uses; /* of enum qe_sandbox_use */
 };
 
