@@ -22,7 +22,7 @@ struct qe_option {
 
 struct qe_args;
 
-#define QE_COMMAND_OPTIONS_MAX 4
+#define QE_COMMAND_OPTIONS_MAX 6
 #define QE_COMMAND_EXAMPLES_MAX 4
 
 struct qe_command {
@@ -48,4 +48,6 @@ enum qe_exit qe_command_routes(const struct qe_args *args);
 enum qe_exit qe_command_ping(const struct qe_args *args);
 enum qe_exit qe_command_config_show(const struct qe_args *args);
 enum qe_exit qe_command_config_validate(const struct qe_args *args);
+enum qe_exit qe_command_policy_check(const struct qe_args *args);
+enum qe_exit qe_command_policy_explain(const struct qe_args *args);
 enum qe_exit qe_command_version(const struct qe_args *args);

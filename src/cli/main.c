@@ -113,6 +113,34 @@ static const struct qe_command commands[] = {
 		.run = qe_command_config_validate,
 	},
 	{
+		.name = "policy check",
+		.operands = "[FILE]",
+		.n_max = 1,
+		.summary = "Check a policy file.",
+		.description =
+			"FILE is a policy (default: security.policy_file). Prints every error with "
+			"file, line,\n"
+			"column and key, rules that no packet reaches, and tests that fail.",
+		.takes_config = true,
+		.examples = {"quicether policy check ./policy.toml"},
+		.run = qe_command_policy_check,
+	},
+	{
+		.name = "policy explain",
+		.summary = "Show what a policy says to a packet, and why.",
+		.description = "Reads the files, and asks no daemon. A schedule is looked at as of "
+			       "now.",
+		.takes_config = true,
+		.options = {{"from", 0, "NODE", "The node that sends it: its name or NodeId."},
+			{"to", 0, "ADDR", "Where it goes: an address, or node:NAME."},
+			{"protocol", 0, "PROTOCOL", "tcp, udp, icmp or a number."},
+			{"port", 0, "PORT", "The destination port, with tcp and udp."},
+			{"policy", 0, "FILE", "The policy (default: security.policy_file)."}},
+		.examples = {"quicether policy explain --from laptop --to node:nas --protocol tcp "
+			     "--port 22"},
+		.run = qe_command_policy_explain,
+	},
+	{
 		.name = "version",
 		.summary = "Show the versions of this program and its libraries.",
 		.examples = {"quicether version"},
@@ -136,14 +164,43 @@ static size_t match(const struct qe_command *command, char *const *arguments)
 	return arguments[1] && strcmp(arguments[1], space + 1) == 0 ? 2 : 0;
 }
 
+static bool begins_with(const struct qe_command *command, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(command->name, word, len) == 0 && command->name[len] == ' ';
+}
+
+/* The first word of a command that has two: "config". */
+static bool is_first_word(const char *word)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		found |= begins_with(&commands[i], word);
+	return found;
+}
+
+static enum qe_exit fail_half(const char *word)
+{
+	const char *between = "quicether: expected ";
+
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (!begins_with(&commands[i], word))
+			continue;
+		fprintf(stderr, "%s%s", between, commands[i].name);
+		between = " or ";
+	}
+	fprintf(stderr, "\n");
+	return QE_EXIT_USAGE;
+}
+
 static enum qe_exit fail_unknown(char *const *arguments)
 {
 	const char *words[N_COMMANDS];
 
-	if (strcmp(arguments[0], "config") == 0) {
-		fprintf(stderr, "quicether: expected config show or config validate\n");
-		return QE_EXIT_USAGE;
-	}
+	if (is_first_word(arguments[0]))
+		return fail_half(arguments[0]);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		words[i] = commands[i].name;
 	const char *nearest = qe_text_nearest(arguments[0], words, N_COMMANDS);
@@ -190,8 +247,8 @@ static enum qe_exit dispatch(char *const *arguments)
 			return run(&commands[i], arguments + n);
 	}
 	/* "config --help" names no command, and asks for help all the same. */
-	bool config = strcmp(arguments[0], "config") == 0 && arguments[1];
-	if (!asks_for_help(arguments[config ? 1 : 0]))
+	bool half = is_first_word(arguments[0]) && arguments[1];
+	if (!asks_for_help(arguments[half ? 1 : 0]))
 		return fail_unknown(arguments);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (match(&commands[i], arguments + 1)) {

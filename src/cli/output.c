@@ -44,32 +44,36 @@ static json_t *diagnostic_json(const struct qe_diagnostic *diagnostic)
 	return json;
 }
 
-static void print_diagnostics(const struct qe_diagnostics *diagnostics)
+void qe_print_diagnostics(const char *words, const struct qe_diagnostics *diagnostics)
 {
 	for (size_t i = 0; i < diagnostics->n; i++) {
 		char line[1024];
 		struct qe_text text = qe_text_init(line, sizeof line);
 		qe_diagnostic_format(&text, &diagnostics->items[i]);
-		fprintf(stderr, "%s\n", line);
+		fprintf(stderr, "%s%s\n", words, line);
 	}
 	if (diagnostics->dropped)
 		fprintf(stderr, "and %zu more\n", diagnostics->dropped);
 }
 
+json_t *qe_diagnostics_json(const struct qe_diagnostics *diagnostics)
+{
+	json_t *json = json_array();
+
+	for (size_t i = 0; i < diagnostics->n; i++)
+		json_array_append_new(json, diagnostic_json(&diagnostics->items[i]));
+	return json;
+}
+
 enum qe_exit qe_fail_diagnostics(
 	const struct qe_args *args, enum qe_exit code, const struct qe_diagnostics *diagnostics)
 {
-	json_t *errors;
-
 	if (!qe_args_get(args, "json")) {
-		print_diagnostics(diagnostics);
+		qe_print_diagnostics("", diagnostics);
 		return code;
 	}
-	errors = json_array();
-	for (size_t i = 0; i < diagnostics->n; i++)
-		json_array_append_new(errors, diagnostic_json(&diagnostics->items[i]));
-	qe_print_json(json_pack("{s:b,s:o,s:I}", "ok", 0, "errors", errors, "more",
-		(json_int_t)diagnostics->dropped));
+	qe_print_json(json_pack("{s:b,s:o,s:I}", "ok", 0, "errors",
+		qe_diagnostics_json(diagnostics), "more", (json_int_t)diagnostics->dropped));
 	return code;
 }
 

@@ -451,3 +451,45 @@ enum qe_error qe_policy_file_load(
 	}
 	return error;
 }
+
+/* ---- a question ---- */
+
+static struct qe_toml_value value_of(const char *key, const char *text)
+{
+	struct qe_toml_value value = {.type = QE_TOML_STRING, .key = key, .string = text};
+	size_t len = strlen(text);
+
+	if (len == 0 || len > 5 || strspn(text, "0123456789") < len)
+		return value;
+	value.type = QE_TOML_INTEGER;
+	value.integer = strtol(text, nullptr, 10);
+	return value;
+}
+
+enum qe_error qe_policy_question_parse(struct qe_policy_test *ret_test,
+	const struct qe_policy_question *question, struct qe_diagnostics *diagnostics)
+{
+	const char *const words[][2] = {{"from", question->from}, {"to", question->to},
+		{"protocol", question->protocol}, {"port", question->port}};
+	struct qe_policy_reader reader = {.diagnostics = diagnostics, .section = "question"};
+	struct qe_policy_test test = {.at = QE_POLICY_NO_TIME};
+	bool ok = true;
+
+	*diagnostics = (struct qe_diagnostics){};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		if (!words[i][1])
+			continue;
+		struct qe_toml_value value = value_of(words[i][0], words[i][1]);
+		reader.file = words[i][0];
+		reader.key = qe_policy_find_key(test_keys, words[i][0]);
+		ok &= reader.key->read(&reader, &test, &value);
+	}
+	reader.file = "port";
+	if (ok && reader.error == QE_OK && check_test(&reader, &test)) {
+		*ret_test = test;
+		return QE_OK;
+	}
+	free(test.from.name);
+	free(test.to.name);
+	return reader.error != QE_OK ? reader.error : QE_ERR_SYNTAX;
+}

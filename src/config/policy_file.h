@@ -19,3 +19,13 @@ enum qe_error qe_policy_file_load(
 /* The same from text in memory, which stands in for a file of that name. */
 enum qe_error qe_policy_file_parse(struct qe_policy_source *ret_source, const char *name,
 	struct qe_bytes text, struct qe_diagnostics *diagnostics);
+
+/* In the words of a test, but all of it text. */
+struct qe_policy_question {
+	const char *from, *to, *protocol;
+	const char *port; /* NULL if there is none */
+};
+
+/* A test from what somebody asks; expect is left open. Names are the caller's to free. */
+enum qe_error qe_policy_question_parse(struct qe_policy_test *ret_test,
+	const struct qe_policy_question *question, struct qe_diagnostics *diagnostics);

@@ -88,7 +88,7 @@ static bool refuse_unknown(struct qe_policy_reader *reader, const struct qe_toml
 
 #define KEYS_MAX 16
 
-static const struct qe_policy_key *find_key(const struct qe_policy_key *keys, const char *name)
+const struct qe_policy_key *qe_policy_find_key(const struct qe_policy_key *keys, const char *name)
 {
 	for (; keys->name; keys++)
 		if (strcmp(keys->name, name) == 0)
@@ -128,7 +128,7 @@ static bool read_keys(struct qe_policy_reader *reader, const struct qe_policy_ke
 	for (size_t i = 0; i < table->n; i++) {
 		const struct qe_toml_value *value = &table->children[i];
 
-		reader->key = find_key(keys, value->key);
+		reader->key = qe_policy_find_key(keys, value->key);
 		ok &= reader->key ? reader->key->read(reader, to, value)
 				  : report_unknown_key(reader, keys, value);
 	}

@@ -27,6 +27,8 @@ struct qe_policy_key {
 	bool (*read)(struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value);
 };
 
+/* NULL if there is none of that name. */
+const struct qe_policy_key *qe_policy_find_key(const struct qe_policy_key *keys, const char *name);
 /* All keys of a table; keys: up to the one without a name. */
 bool qe_policy_read_table(struct qe_policy_reader *reader, const char *section,
 	const struct qe_policy_key *keys, void *to, const struct qe_toml_value *table);

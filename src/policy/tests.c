@@ -23,8 +23,8 @@ static bool holds(const struct qe_policy_schedule *schedule, uint16_t at)
 
 	if (!schedule)
 		return true;
-	if (at == QE_POLICY_NO_TIME)
-		return false;
+	if (at == QE_POLICY_NO_TIME || at == QE_POLICY_ALL_TIMES)
+		return at == QE_POLICY_ALL_TIMES;
 	struct qe_policy_schedule local = *schedule;
 	local.zone = nullptr;
 	return qe_policy_schedule_holds(&local, monday + at * INT64_C(60));
@@ -57,14 +57,14 @@ enum qe_error qe_policy_compile_for(struct qe_policy **ret_policy, size_t **ret_
 	return error;
 }
 
-/* ---- one test ---- */
+/* ---- one packet ---- */
 
-struct run {
-	const struct qe_policy_source *source;
-	const struct qe_policy_nodes *nodes;
+/* What a test asks. */
+struct question {
 	const struct qe_policy *policy;
-	const size_t *rules;
-	void (*failed)(void *ctx, const struct qe_policy_failure *failure);
+	const struct qe_policy_test *test;
+	uint32_t subject;
+	void (*answer)(void *ctx, const struct qe_addr *to, const struct qe_policy_result *result);
 	void *ctx;
 };
 
@@ -80,49 +80,80 @@ static uint8_t protocol_for(uint16_t protocol, const struct qe_addr *to)
 	return to->family == QE_FAMILY_IPV4 ? QE_IP_ICMP : QE_IP_ICMPV6;
 }
 
-static void ask(const struct run *run, size_t i, uint32_t subject, const struct qe_addr *to)
+static void ask_address(const struct question *question, const struct qe_addr *to)
 {
-	const struct qe_policy_test *test = &run->source->tests[i];
+	const struct qe_policy_test *test = question->test;
 	struct qe_policy_packet packet = {
-		.subject = subject,
+		.subject = question->subject,
 		.source.family = to->family, /* rules do not look at the rest of it */
 		.destination = *to,
 		.protocol = protocol_for(test->protocol, to),
 		.has_ports = has_ports(test->protocol),
 		.destination_port = test->port,
 	};
-	struct qe_policy_failure failure = {.test = i, .to = *to};
+	struct qe_policy_result result;
 
-	qe_policy_evaluate(run->policy, &packet, &failure.result);
-	if (failure.result.action == test->expect)
-		return;
-	if (failure.result.rule != QE_POLICY_NO_RULE)
-		failure.result.rule = (uint32_t)run->rules[failure.result.rule];
-	run->failed(run->ctx, &failure);
+	qe_policy_evaluate(question->policy, &packet, &result);
+	question->answer(question->ctx, to, &result);
 }
 
 /* A NodeId that nobody here has is a node with its overlay address alone. */
-static void run_test(const struct run *run, size_t i)
+static void ask(struct question *question, const struct qe_policy_nodes *nodes)
 {
-	const struct qe_policy_test *test = &run->source->tests[i];
+	const struct qe_policy_test *test = question->test;
 	const struct qe_policy_member *from = nullptr, *to = nullptr;
 	struct qe_addr overlay;
-	uint32_t subject = nobody;
 
-	if (qe_policy_nodes_find(run->nodes, &test->from, &from) == QE_OK)
-		subject = from->slot;
+	question->subject = nobody;
+	if (qe_policy_nodes_find(nodes, &test->from, &from) == QE_OK)
+		question->subject = from->slot;
 	if (test->to.kind == QE_POLICY_PREFIX) {
-		ask(run, i, subject, &test->to.prefix.addr);
-	} else if (qe_policy_nodes_find(run->nodes, &test->to, &to) == QE_OK) {
-		for (size_t k = 0; k < to->n_addresses; k++)
-			ask(run, i, subject, &to->addresses[k].addr);
+		ask_address(question, &test->to.prefix.addr);
+	} else if (qe_policy_nodes_find(nodes, &test->to, &to) == QE_OK) {
+		for (size_t i = 0; i < to->n_addresses; i++)
+			ask_address(question, &to->addresses[i].addr);
 	} else if (test->to.kind == QE_POLICY_NODE_ID) {
 		overlay = qe_node_id_overlay_addr(&test->to.id);
-		ask(run, i, subject, &overlay);
+		ask_address(question, &overlay);
 	}
 }
 
+enum qe_error qe_policy_ask(const struct qe_policy *policy, const struct qe_policy_member *members,
+	size_t n_members, const struct qe_policy_test *test,
+	void (*answer)(void *ctx, const struct qe_addr *to, const struct qe_policy_result *result),
+	void *ctx)
+{
+	struct question question = {policy, test, nobody, answer, ctx};
+	struct qe_policy_nodes nodes;
+
+	QE_TRY(qe_policy_nodes_init(&nodes, members, n_members));
+	ask(&question, &nodes);
+	qe_policy_nodes_done(&nodes);
+	return QE_OK;
+}
+
 /* ---- all tests, time by time ---- */
+
+struct run {
+	const struct qe_policy_source *source;
+	const struct qe_policy_nodes *nodes;
+	size_t test;         /* under way */
+	const size_t *rules; /* of the policy that is asked */
+	void (*failed)(void *ctx, const struct qe_policy_failure *failure);
+	void *ctx;
+};
+
+static void check_answer(void *ctx, const struct qe_addr *to, const struct qe_policy_result *result)
+{
+	const struct run *run = ctx;
+	struct qe_policy_failure failure = {run->test, *to, *result};
+
+	if (result->action == run->source->tests[run->test].expect)
+		return;
+	if (result->rule != QE_POLICY_NO_RULE)
+		failure.result.rule = (uint32_t)run->rules[result->rule];
+	run->failed(run->ctx, &failure);
+}
 
 /* All tests that ask about one time. */
 static enum qe_error run_at(
@@ -132,11 +163,15 @@ static enum qe_error run_at(
 	size_t *rules;
 
 	QE_TRY(qe_policy_compile_for(&policy, &rules, run->source, members, n_members, at));
-	run->policy = policy;
 	run->rules = rules;
-	for (size_t i = 0; i < run->source->n_tests; i++)
-		if (run->source->tests[i].at == at)
-			run_test(run, i);
+	for (size_t i = 0; i < run->source->n_tests; i++) {
+		struct question question = {
+			policy, &run->source->tests[i], nobody, check_answer, run};
+
+		run->test = i;
+		if (question.test->at == at)
+			ask(&question, run->nodes);
+	}
 	qe_policy_free(policy);
 	free(rules);
 	return QE_OK;
