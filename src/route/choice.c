@@ -80,37 +80,46 @@ static bool is_clearly_shorter(qe_time rtt, qe_time than)
 	return qe_time_add(rtt, RTT_GAIN) <= than && rtt <= than - than / 5;
 }
 
-/* Notes since when each candidate of the best rank has had a clearly shorter round trip than the
- * one in use, and finds the best of those that have had it long enough. */
-static struct candidate *challenger(struct destination *destination, struct rank rank, qe_time now)
+/* Since when has each candidate had a clearly shorter round trip than the one in use, all else
+ * being equal? */
+static void note_challengers(struct destination *destination, qe_time now)
+{
+	const struct candidate *best = destination->best;
+
+	QE_LIST_FOR_EACH (node, &destination->candidates) {
+		struct candidate *candidate = candidate_of(node);
+		bool better = best != nullptr && is_usable(candidate) &&
+			      compare_ranks(rank_of(candidate, now), rank_of(best, now)) == 0 &&
+			      is_clearly_shorter(candidate->peer->rtt, best->peer->rtt);
+
+		candidate->better_since = better ? qe_time_min(candidate->better_since, now)
+						 : QE_TIME_NEVER;
+	}
+}
+
+/* The best of those that have had it long enough, or NULL. */
+static struct candidate *challenger(const struct destination *destination, qe_time now)
 {
 	struct candidate *best = nullptr;
 
 	QE_LIST_FOR_EACH (node, &destination->candidates) {
 		struct candidate *candidate = candidate_of(node);
 
-		if (!is_usable(candidate) || compare_ranks(rank_of(candidate, now), rank) != 0 ||
-			!is_clearly_shorter(candidate->peer->rtt, destination->best->peer->rtt)) {
-			candidate->better_since = QE_TIME_NEVER;
-			continue;
-		}
-		candidate->better_since = qe_time_min(candidate->better_since, now);
-		if (candidate->better_since + RTT_PATIENCE <= now &&
+		if (qe_time_add(candidate->better_since, RTT_PATIENCE) <= now &&
 			(best == nullptr || comes_before(candidate, best, now)))
 			best = candidate;
 	}
 	return best;
 }
 
-static struct candidate *chosen(struct destination *destination, qe_time now)
+static struct candidate *chosen(const struct destination *destination, qe_time now)
 {
-	struct candidate *best = first(destination, now), *current = destination->best;
-	struct candidate *other = nullptr;
+	struct candidate *best = first(destination, now), *current = destination->best, *other;
 
 	if (best == nullptr || current == nullptr || !is_usable(current) ||
 		compare_ranks(rank_of(current, now), rank_of(best, now)) != 0)
 		return best;
-	other = challenger(destination, rank_of(best, now), now);
+	other = challenger(destination, now);
 	return other != nullptr ? other : current;
 }
 
@@ -265,11 +274,13 @@ void rib_choose(struct qe_rib *rib, struct destination *destination, qe_time now
 	struct candidate *best;
 
 	refresh(rib, destination, now);
+	note_challengers(destination, now);
 	best = chosen(destination, now);
 	if (best != destination->best) {
 		destination->best = best;
 		QE_LIST_FOR_EACH (node, &destination->candidates)
 			candidate_of(node)->better_since = QE_TIME_NEVER;
+		note_challengers(destination, now);
 	}
 	explain(destination, now);
 	publish(rib, destination);

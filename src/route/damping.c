@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include "route/damping.h"
 
-constexpr uint32_t CHANGE = 1000;
+constexpr uint32_t CHANGE = 1'000'000;
 constexpr uint32_t SUPPRESS = 6 * CHANGE;
 constexpr uint32_t REUSE = SUPPRESS / 4;
 constexpr uint32_t FORGET = CHANGE / 4;
 constexpr uint32_t CEILING = 2 * SUPPRESS;
-constexpr qe_time HALF_LIFE = 40 * QE_SECOND;
+constexpr qe_time HALF_LIFE = 30 * QE_SECOND;
 
-/* Halved each half-life, and on a straight line in between. */
+/* Halved each half-life, and on a straight line in between: of changes every g seconds 60 / g
+ * remain, if g is below 30. */
 static uint32_t decayed(const struct damping *damping, qe_time now)
 {
 	qe_time age = qe_time_since(damping->then, now);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * Route flap damping as in RFC 2439: each change adds a penalty, which halves every 40 s. Above the
+ * Route flap damping as in RFC 2439: each change adds a penalty, which halves every 30 s. Above the
  * penalty of six changes a route is suppressed, until a quarter of that is left. So what changes
- * more often than about six times a minute is not used, and comes back at most two minutes after
- * its last change.
+ * more often than six times a minute is not used, and comes back 60 to 90 s after its last change.
  */
 #pragma once
 
 #include "base/time.h"
 
 struct damping {
-	uint32_t penalty; /* in thousandths of a change, as it was then */
+	uint32_t penalty; /* in millionths of a change, as it was then */
 	bool suppressed;
 	qe_time then;
 };

@@ -496,6 +496,20 @@ void qe_rib_peer_up(struct qe_rib *rib, uint32_t slot, qe_time now)
 	update_candidates(rib, peer, now);
 }
 
+/* It matters only where there is a choice. */
+static void set_rtt(struct qe_rib *rib, struct rib_peer *peer, qe_time rtt)
+{
+	if (peer->rtt == rtt)
+		return;
+	peer->rtt = rtt;
+	QE_LIST_FOR_EACH (node, &peer->candidates) {
+		struct destination *destination = of_peer(node)->destination;
+
+		if (destination->candidates.next != destination->candidates.prev)
+			rib_dirty(rib, destination);
+	}
+}
+
 void qe_rib_peer_down(struct qe_rib *rib, uint32_t slot, bool silent, qe_time now)
 {
 	struct rib_peer *peer = find_peer(rib, slot);
@@ -506,9 +520,9 @@ void qe_rib_peer_down(struct qe_rib *rib, uint32_t slot, bool silent, qe_time no
 	if (!silent) {
 		forget_said(peer);
 		peer->announced = false;
-		peer->rtt = QE_TIME_NEVER;
+		set_rtt(rib, peer, QE_TIME_NEVER);
 		QE_LIST_FOR_EACH (node, &peer->candidates)
-			of_peer(node)->announced = false;
+			set_announced(rib, of_peer(node), false, 0);
 	}
 	update_candidates(rib, peer, now);
 }
@@ -517,15 +531,8 @@ void qe_rib_set_rtt(struct qe_rib *rib, uint32_t slot, qe_time rtt)
 {
 	struct rib_peer *peer = find_peer(rib, slot);
 
-	if (peer == nullptr || peer->rtt == rtt)
-		return;
-	peer->rtt = rtt;
-	QE_LIST_FOR_EACH (node, &peer->candidates) {
-		struct destination *destination = of_peer(node)->destination;
-
-		if (destination->candidates.next != destination->candidates.prev)
-			rib_dirty(rib, destination);
-	}
+	if (peer != nullptr)
+		set_rtt(rib, peer, rtt);
 }
 
 /* ---- local and forbidden prefixes ---- */
