@@ -192,11 +192,17 @@ static bool is_claimed(uint64_t tag)
 	return tag & 1;
 }
 
-/* The two buckets in which a key may stand; often one and the same in a small table. */
-static size_t bucket_of(const struct flows *flows, uint64_t hash, unsigned choice)
+/* The two buckets in which a key may stand; never the same one twice. */
+static size_t first_bucket(const struct flows *flows, uint64_t hash)
 {
-	return (size_t)(hash >> (32 + 8 * choice)) * (choice ? 0x9e3779b1u : 1) &
-	       (flows->n_buckets - 1);
+	return (size_t)(hash >> 32) & (flows->n_buckets - 1);
+}
+
+static size_t second_bucket(const struct flows *flows, uint64_t hash)
+{
+	size_t step = (size_t)(hash * UINT64_C(0x9e3779b97f4a7c15) >> 32) | 1;
+
+	return (first_bucket(flows, hash) ^ step) & (flows->n_buckets - 1);
 }
 
 static struct flow_bucket *bucket_at(const struct flows *flows, size_t position)
@@ -320,8 +326,8 @@ bool flows_find(const struct flows *flows, const struct flow_key *key, uint32_t 
 	uint64_t hash = flow_key_hash(key, flows->settings.seed), mark = fingerprint(hash);
 	const struct flow_key keys[2] = {*key, flow_key_reverse(key)};
 
-	return find_in_bucket(flows, bucket_of(flows, hash, 0), mark, keys, now, ret_view) ||
-	       find_in_bucket(flows, bucket_of(flows, hash, 1), mark, keys, now, ret_view);
+	return find_in_bucket(flows, first_bucket(flows, hash), mark, keys, now, ret_view) ||
+	       find_in_bucket(flows, second_bucket(flows, hash), mark, keys, now, ret_view);
 }
 
 /* ---- to end ---- */
@@ -468,7 +474,7 @@ static void consider(const struct flows *flows, size_t bucket, const uint64_t *o
 static struct candidate choose(
 	const struct flows *flows, uint64_t hash, uint64_t data, uint32_t now)
 {
-	size_t first = bucket_of(flows, hash, 0), second = bucket_of(flows, hash, 1);
+	size_t first = first_bucket(flows, hash), second = second_bucket(flows, hash);
 	bool own = count_owned(&flows->buckets[first], data) +
 			   count_owned(&flows->buckets[second], data) >=
 		   WAYS;

@@ -236,7 +236,7 @@ static enum part follow(struct check *check, struct flow_view *view)
 	if (!view->reply && flow_subject(view->data) != check->packet->from)
 		return INSTEAD;
 	if (view->generation != check->generation && !judge_again(check, view))
-		return STRANGE;
+		return INSTEAD;
 	part = advance(check, view);
 	if (part != PART)
 		return part;
