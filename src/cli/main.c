@@ -62,6 +62,17 @@ static const struct qe_command commands[] = {
 		.run = qe_command_stop,
 	},
 	{
+		.name = "reload",
+		.summary = "Apply a changed configuration to the running node.",
+		.description =
+			"Links to peers that stay are not touched. A configuration that is "
+			"not valid changes\nnothing, and the errors are printed. What counts "
+			"from the next start only is named.",
+		.takes_socket = true,
+		.examples = {"quicether reload"},
+		.run = qe_command_reload,
+	},
+	{
 		.name = "status",
 		.summary = "Show how the node is.",
 		.takes_socket = true,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "rpc/client.h"
+#include "rpc/diagnostics.h"
 
 #define CELL_SIZE 512
 #define OVERLAY "fd51:e7" /* how every overlay address begins */
@@ -31,19 +32,6 @@ enum qe_exit qe_fail(const struct qe_args *args, enum qe_exit code, const char *
 	return code;
 }
 
-static json_t *diagnostic_json(const struct qe_diagnostic *diagnostic)
-{
-	json_t *json = json_pack("{s:s,s:s}", "where", diagnostic->where, "text", diagnostic->text);
-
-	if (diagnostic->key[0])
-		json_object_set_new(json, "key", json_string(diagnostic->key));
-	if (diagnostic->line) {
-		json_object_set_new(json, "line", json_integer(diagnostic->line));
-		json_object_set_new(json, "column", json_integer(diagnostic->column));
-	}
-	return json;
-}
-
 void qe_print_diagnostics(const char *words, const struct qe_diagnostics *diagnostics)
 {
 	for (size_t i = 0; i < diagnostics->n; i++) {
@@ -56,24 +44,13 @@ void qe_print_diagnostics(const char *words, const struct qe_diagnostics *diagno
 		fprintf(stderr, "and %zu more\n", diagnostics->dropped);
 }
 
-json_t *qe_diagnostics_json(const struct qe_diagnostics *diagnostics)
-{
-	json_t *json = json_array();
-
-	for (size_t i = 0; i < diagnostics->n; i++)
-		json_array_append_new(json, diagnostic_json(&diagnostics->items[i]));
-	return json;
-}
-
 enum qe_exit qe_fail_diagnostics(
 	const struct qe_args *args, enum qe_exit code, const struct qe_diagnostics *diagnostics)
 {
-	if (!qe_args_get(args, "json")) {
+	if (qe_args_get(args, "json"))
+		qe_print_json(qe_diagnostics_answer(diagnostics));
+	else
 		qe_print_diagnostics("", diagnostics);
-		return code;
-	}
-	qe_print_json(json_pack("{s:b,s:o,s:I}", "ok", 0, "errors",
-		qe_diagnostics_json(diagnostics), "more", (json_int_t)diagnostics->dropped));
 	return code;
 }
 

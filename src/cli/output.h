@@ -17,7 +17,6 @@ enum qe_exit qe_fail_diagnostics(
 	const struct qe_args *args, enum qe_exit code, const struct qe_diagnostics *diagnostics);
 /* On standard error, a line for each, behind the words. */
 void qe_print_diagnostics(const char *words, const struct qe_diagnostics *diagnostics);
-json_t *qe_diagnostics_json(const struct qe_diagnostics *diagnostics); /* an array */
 /* QE_EXIT_PERMISSION for what the system forbids, otherwise QE_EXIT_ERROR. */
 enum qe_exit qe_exit_of(enum qe_error error);
 

@@ -9,6 +9,7 @@
 #include "config/policy_load.h"
 #include "config/policy_members.h"
 #include "net/addr.h"
+#include "rpc/diagnostics.h"
 
 /* What both need: the nodes that a policy may name, and its file. */
 struct setting {

@@ -17,18 +17,23 @@ static bool blames_flags(const struct qe_diagnostics *diagnostics)
 	return true;
 }
 
-enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_args *args)
+static struct qe_config_inputs inputs_of(const struct qe_args *args)
 {
-	static struct qe_diagnostics diagnostics;
-	const struct qe_config_inputs inputs = {
+	return (struct qe_config_inputs){
 		.file = qe_args_get(args, "config"),
 		.environment = environ,
 		.flags = args->flags,
 		.n_flags = args->n_flags,
 		.socket_path = qe_args_socket(args),
 	};
+}
 
-	enum qe_error error = qe_config_load(ret_config, &inputs, &diagnostics);
+static enum qe_exit load(struct qe_config **ret_config, const struct qe_args *args,
+	const struct qe_config_inputs *inputs)
+{
+	static struct qe_diagnostics diagnostics;
+
+	enum qe_error error = qe_config_load(ret_config, inputs, &diagnostics);
 	if (error == QE_OK)
 		return QE_EXIT_OK;
 	if (diagnostics.n)
@@ -36,6 +41,44 @@ enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_arg
 			blames_flags(&diagnostics) ? QE_EXIT_USAGE : qe_exit_of(error),
 			&diagnostics);
 	return qe_fail(args, QE_EXIT_ERROR, "%s", qe_error_text(error));
+}
+
+enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_args *args)
+{
+	const struct qe_config_inputs inputs = inputs_of(args);
+
+	return load(ret_config, args, &inputs);
+}
+
+/* Without following links: the file may be replaced. */
+static char *absolute(const char *path)
+{
+	char *folder = path[0] == '/' ? strdup("") : realpath(".", nullptr), *whole = nullptr;
+
+	if (folder && asprintf(&whole, "%s%s%s", folder, folder[0] ? "/" : "", path) < 0)
+		whole = nullptr;
+	free(folder);
+	return whole;
+}
+
+enum qe_exit qe_settings_load_to_stay(struct qe_config **ret_config,
+	struct qe_config_inputs *ret_inputs, char **ret_path, const struct qe_args *args)
+{
+	struct qe_config_inputs inputs = inputs_of(args);
+	const char *named = inputs.file ? inputs.file : getenv(QE_CONFIG_ENVIRONMENT);
+	char *path = nullptr;
+
+	if (named && !(path = absolute(named)))
+		return qe_fail(args, QE_EXIT_ERROR, "%s: %s", named, strerror(errno));
+	inputs.file = path;
+	enum qe_exit code = load(ret_config, args, &inputs);
+	if (code != QE_EXIT_OK) {
+		free(path);
+		return code;
+	}
+	*ret_inputs = inputs;
+	*ret_path = path;
+	return QE_EXIT_OK;
 }
 
 enum qe_exit qe_settings_key_file(char **ret_path, const struct qe_args *args)

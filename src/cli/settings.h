@@ -8,6 +8,11 @@
 /* The configuration that the arguments, the environment and the file make, or the errors on
  * standard error. */
 enum qe_exit qe_settings_load(struct qe_config **ret_config, const struct qe_args *args);
+/* The same for a process that leaves the current folder and loads it again from the inputs: the
+ * path of a file that is named begins at the root. The inputs refer to args, to the environment and
+ * to *ret_path, which is to be freed. */
+enum qe_exit qe_settings_load_to_stay(struct qe_config **ret_config,
+	struct qe_config_inputs *ret_inputs, char **ret_path, const struct qe_args *args);
 /* The same without flags, for the key file's path alone: *ret_path is to be freed. */
 enum qe_exit qe_settings_key_file(char **ret_path, const struct qe_args *args);
 /* Make a key and its file, and the folders above with mode 0700. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* start and stop. */
+/* start, stop and reload. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "cli/settings.h"
@@ -31,30 +33,37 @@ static enum qe_exit load_or_make_key(
 	return code;
 }
 
-static enum qe_exit check_and_run(
-	const struct qe_args *args, const struct qe_config *config, struct qe_key *key)
+/* Takes the configuration. */
+static enum qe_exit check_and_run(const struct qe_args *args, struct qe_config *config,
+	const struct qe_config_inputs *inputs, struct qe_key *key)
 {
 	static struct qe_diagnostics diagnostics;
 
-	if (qe_config_check_identity(config, qe_key_get_id(key), &diagnostics) != QE_OK)
-		return qe_fail_diagnostics(args, QE_EXIT_ERROR, &diagnostics);
-	return (enum qe_exit)qe_daemon_run(config, key, qe_args_get(args, "daemon"));
+	if (qe_config_check_identity(config, qe_key_get_id(key), &diagnostics) == QE_OK)
+		return (enum qe_exit)qe_daemon_run(
+			config, inputs, key, qe_args_get(args, "daemon"));
+	qe_config_free(config);
+	return qe_fail_diagnostics(args, QE_EXIT_ERROR, &diagnostics);
 }
 
 enum qe_exit qe_command_start(const struct qe_args *args)
 {
 	struct qe_config *config;
+	struct qe_config_inputs inputs;
 	struct qe_key *key;
-	enum qe_exit code = qe_settings_load(&config, args);
+	char *path;
+	enum qe_exit code = qe_settings_load_to_stay(&config, &inputs, &path, args);
 
 	if (code != QE_EXIT_OK)
 		return code;
 	code = load_or_make_key(&key, args, config->node.key_file);
 	if (code == QE_EXIT_OK) {
-		code = check_and_run(args, config, key);
+		code = check_and_run(args, config, &inputs, key);
 		qe_key_free(key);
+	} else {
+		qe_config_free(config);
 	}
-	qe_config_free(config);
+	free(path);
 	return code;
 }
 
@@ -90,4 +99,67 @@ enum qe_exit qe_command_stop(const struct qe_args *args)
 		return qe_print_json(json_pack("{s:b}", "stopped", 1));
 	printf("Stopped.\n");
 	return QE_EXIT_OK;
+}
+
+/* ---- reload ---- */
+
+static void show_list(const char *label, const json_t *names)
+{
+	size_t i;
+	json_t *name;
+
+	json_array_foreach((json_t *)names, i, name)
+		printf("%s%s", i == 0 ? label : ", ", json_string_value(name));
+	printf("%s", json_array_size(names) ? "\n" : "");
+}
+
+static void show_errors(json_t *result)
+{
+	const json_t *errors = qe_get(result, "errors");
+	size_t i;
+	json_t *error;
+
+	json_array_foreach((json_t *)errors, i, error)
+	{
+		fprintf(stderr, "%s:", qe_get_text(error, "where"));
+		if (qe_get_uint(error, "line"))
+			fprintf(stderr, "%" PRIu64 ":%" PRIu64 ":", qe_get_uint(error, "line"),
+				qe_get_uint(error, "column"));
+		if (qe_get(error, "key"))
+			fprintf(stderr, " %s:", qe_get_text(error, "key"));
+		fprintf(stderr, " %s\n", qe_get_text(error, "text"));
+	}
+	if (qe_get_uint(result, "more"))
+		fprintf(stderr, "and %" PRIu64 " more\n", qe_get_uint(result, "more"));
+	fprintf(stderr, "quicether: nothing was changed\n");
+}
+
+static void show_outcome(json_t *result)
+{
+	printf("Reloaded.\n");
+	show_list("Peers added: ", qe_get(result, "added"));
+	show_list("Peers removed: ", qe_get(result, "removed"));
+	show_list("Peers changed: ", qe_get(result, "changed"));
+	show_list("Changed: ", qe_get(result, "keys"));
+	show_list("Not before the next start: ", qe_get(result, "restart"));
+}
+
+enum qe_exit qe_command_reload(const struct qe_args *args)
+{
+	json_t *result;
+	enum qe_exit code = qe_call_raw(args, "reload", nullptr, &result);
+
+	if (code != QE_EXIT_OK)
+		return code;
+	code = json_is_true(json_object_get(result, "ok")) ? QE_EXIT_OK : QE_EXIT_ERROR;
+	if (qe_args_get(args, "json")) {
+		qe_print_json(result);
+		return code;
+	}
+	if (code == QE_EXIT_OK)
+		show_outcome(result);
+	else
+		show_errors(result);
+	json_decref(result);
+	return code;
 }

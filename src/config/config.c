@@ -29,7 +29,6 @@
 #define USER_FOLDER ".config/quicether" /* under $HOME */
 #define FILE_NAME "config.toml"
 #define KEY_NAME "node.key"
-#define FILE_ENVIRONMENT "QUICETHER_CONFIG"
 
 static const char *get_environment(char *const *environment, const char *name)
 {
@@ -75,8 +74,9 @@ static void add_user_folder(struct qe_text *to, char *const *environment)
 static enum qe_error find_file(
 	struct found *ret_found, const struct qe_config_inputs *inputs, struct qe_text *path)
 {
-	const char *named = inputs->file ? inputs->file
-					 : get_environment(inputs->environment, FILE_ENVIRONMENT);
+	const char *named = inputs->file
+				    ? inputs->file
+				    : get_environment(inputs->environment, QE_CONFIG_ENVIRONMENT);
 
 	qe_text_add(path, named ? named : SYSTEM_FOLDER "/" FILE_NAME);
 	enum qe_error error = try_file(ret_found, named ? named : path->at);

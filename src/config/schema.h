@@ -40,6 +40,7 @@ struct qe_schema_key {
 	unsigned min, max;        /* of an integer */
 	const char *zero;         /* a word for its 0; NULL if there is none */
 	bool required;
+	bool restart;         /* a change counts from the next start */
 	const char *fallback; /* the default as a text; NULL: none, or a computed one */
 	const char *computed; /* what the default is, in words, if it is computed */
 	const char *example;

@@ -116,10 +116,10 @@ void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields)
 /* ---- peers ---- */
 
 /* Of a peer, or of somebody who is none. The name is what this node calls it. */
-static json_t *describe(const struct qe_config *config, const struct qe_event *event)
+static json_t *describe(const struct qe_directory *directory, const struct qe_event *event)
 {
-	const char *name = event->peer < config->n_peers ? config->peers[event->peer].name
-							 : nullptr;
+	const struct qe_config_peer *peer = qe_directory_peer(directory, event->peer);
+	const char *name = peer ? peer->name : nullptr;
 	char id[QE_NODE_ID_TEXT_SIZE], remote[QE_ENDPOINT_TEXT_SIZE];
 	bool has_remote = event->path.remote.addr.family != QE_FAMILY_NONE;
 
@@ -130,10 +130,10 @@ static json_t *describe(const struct qe_config *config, const struct qe_event *e
 		has_remote ? remote : nullptr);
 }
 
-static json_t *describe_end(const struct qe_config *config, const struct qe_event *event)
+static json_t *describe_end(const struct qe_directory *directory, const struct qe_event *event)
 {
 	const struct qe_traffic *traffic = &event->traffic;
-	json_t *record = describe(config, event);
+	json_t *record = describe(directory, event);
 	json_t *rest = json_pack("{s:f, s:I, s:I, s:I, s:I, s:s?}", "duration_secs",
 		(double)qe_time_since(event->since, event->time) / QE_SECOND, "tx_packets",
 		(json_int_t)traffic->tx_packets, "tx_bytes", (json_int_t)traffic->tx_bytes,
@@ -148,9 +148,9 @@ static json_t *describe_end(const struct qe_config *config, const struct qe_even
 	return record;
 }
 
-static json_t *describe_refusal(const struct qe_config *config, const struct qe_event *event)
+static json_t *describe_refusal(const struct qe_directory *directory, const struct qe_event *event)
 {
-	json_t *record = describe(config, event);
+	json_t *record = describe(directory, event);
 
 	if (record)
 		json_object_set_new(record, "reason", json_string("a key of no known peer"));
@@ -158,19 +158,19 @@ static json_t *describe_refusal(const struct qe_config *config, const struct qe_
 }
 
 void qe_audit_event(
-	struct qe_audit *audit, const struct qe_config *config, const struct qe_event *event)
+	struct qe_audit *audit, const struct qe_directory *directory, const struct qe_event *event)
 {
 	if (!audit)
 		return;
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
-		qe_audit_add(audit, "peer_connected", describe(config, event));
+		qe_audit_add(audit, "peer_connected", describe(directory, event));
 		break;
 	case QE_EVENT_PEER_DOWN:
-		qe_audit_add(audit, "peer_disconnected", describe_end(config, event));
+		qe_audit_add(audit, "peer_disconnected", describe_end(directory, event));
 		break;
 	case QE_EVENT_STRANGER:
-		qe_audit_add(audit, "auth_failed", describe_refusal(config, event));
+		qe_audit_add(audit, "auth_failed", describe_refusal(directory, event));
 		break;
 	default:
 		break;

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "config/config.h"
+#include "daemon/directory.h"
 
 struct qe_audit;
 
@@ -24,5 +24,5 @@ void qe_audit_reopen(struct qe_audit *audit);      /* after the file was renamed
 void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields);
 /* The records of peers that come and go, and of strangers. */
 void qe_audit_event(
-	struct qe_audit *audit, const struct qe_config *config, const struct qe_event *event);
+	struct qe_audit *audit, const struct qe_directory *directory, const struct qe_event *event);
 uint64_t qe_audit_lost(struct qe_audit *audit); /* and not told of in the file yet; NULL-safe */

@@ -19,18 +19,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/list.h"
 #include "crypto/key.h"
 #include "daemon/advice.h"
 #include "daemon/audit.h"
+#include "daemon/configured.h"
 #include "daemon/daemon.h"
 #include "daemon/devices.h"
 #include "daemon/endpoints.h"
 #include "daemon/events.h"
 #include "daemon/host.h"
+#include "daemon/host_change.h"
 #include "daemon/methods.h"
 #include "daemon/network.h"
+#include "daemon/reload.h"
 #include "daemon/routes.h"
 #include "net/addr.h"
 #include "os/clock.h"
@@ -44,7 +48,9 @@ constexpr char socket_group[] = "quicether";
 constexpr qe_time goodbye = QE_SECOND;
 
 struct daemon {
-	const struct qe_config *config;
+	const struct qe_config_inputs *inputs;
+	struct qe_directory *directory;
+	const struct qe_config *config; /* in effect; the directory's */
 	struct qe_key *key;
 	struct qe_log log;
 	bool background;
@@ -68,6 +74,7 @@ struct daemon {
 	struct qe_workers *workers;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
+	struct qe_reload_parts reload;
 	struct qe_service *service;
 	struct qe_rpc_server *server;
 };
@@ -143,6 +150,15 @@ static void stop(void *ctx)
 	daemon->stopping = true;
 }
 
+static json_t *reload(void *ctx)
+{
+	struct daemon *daemon = ctx;
+	json_t *result = qe_reload(&daemon->reload);
+
+	daemon->config = qe_directory_config(daemon->directory);
+	return result;
+}
+
 static void signal_came(struct qe_watch *watch, unsigned)
 {
 	struct daemon *daemon = QE_CONTAINER_OF(watch, struct daemon, signals);
@@ -150,6 +166,11 @@ static void signal_came(struct qe_watch *watch, unsigned)
 
 	/* All that have come so far are one: what comes later, while it stops, ends it at once. */
 	while ((name = qe_signals_read(watch->fd))) {
+		if (strcmp(name, "HUP") == 0) {
+			qe_audit_reopen(daemon->audit);
+			json_decref(reload(daemon));
+			continue;
+		}
 		qe_log(&daemon->log, QE_LOG_INFO, "signal", nullptr, "SIG%s: stopping", name);
 		stop(daemon);
 	}
@@ -169,7 +190,7 @@ static enum qe_error start_loop(struct daemon *daemon)
 		error = qe_loop_add(daemon->loop, &daemon->signals, QE_READABLE);
 	if (error == QE_OK)
 		error = qe_event_log_new(
-			&daemon->event_log, &daemon->log, daemon->config, daemon->loop);
+			&daemon->event_log, &daemon->log, daemon->directory, daemon->loop);
 	if (error != QE_OK)
 		return fail(daemon, error, "the event loop cannot be started: %s",
 			qe_error_text(error));
@@ -229,46 +250,21 @@ static void stop_audit(struct daemon *daemon)
 
 /* ---- node ---- */
 
-static enum qe_error make_node(
-	struct daemon *daemon, struct qe_prefix *local, struct qe_peer_settings *peers)
+static enum qe_error make_node(struct daemon *daemon)
 {
-	const struct qe_config *config = daemon->config;
-	struct qe_addr overlay = qe_node_id_overlay_addr(qe_key_get_id(daemon->key));
-	struct qe_node_settings settings = {
-		.name = config->node.name,
-		.key = daemon->key,
-		.mtu = config->network.mtu,
-		.pq = config->security.pq,
-		.cipher = config->security.cipher,
-		.rotate = config->security.rotate_secs * QE_SECOND,
-		.local = local,
-		.n_local = config->n_local + 1,
-		.peers = peers,
-		.n_peers = config->n_peers,
-		.workers = daemon->devices.n,
-	};
+	struct qe_configured configured;
+	enum qe_error error;
 
-	local[0] = qe_prefix_host(&overlay);
-	for (size_t i = 0; i < config->n_local; i++)
-		local[i + 1] = config->local[i];
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct qe_config_peer *peer = &config->peers[i];
-
-		peers[i] = (struct qe_peer_settings){peer->name, peer->id, peer->prefixes,
-			peer->n_prefixes, peer->endpoints.n > 0};
-	}
-	return qe_node_new(&daemon->node, &settings);
+	QE_TRY(qe_configured_init(&configured, daemon->config, daemon->key, daemon->devices.n));
+	error = qe_node_new(&daemon->node, &configured.settings);
+	qe_configured_done(&configured);
+	return error;
 }
 
 static enum qe_error start_node(struct daemon *daemon)
 {
-	const struct qe_config *config = daemon->config;
-	struct qe_prefix *local = calloc(config->n_local + 1, sizeof(*local));
-	struct qe_peer_settings *peers = calloc(config->n_peers + 1, sizeof(*peers));
-	enum qe_error error = local && peers ? make_node(daemon, local, peers) : -ENOMEM;
+	enum qe_error error = make_node(daemon);
 
-	free(local);
-	free(peers);
 	if (error != QE_OK)
 		return fail(daemon, error, "the node cannot be made: %s", qe_error_text(error));
 	return QE_OK;
@@ -412,7 +408,7 @@ static enum qe_error start_forwarding(struct daemon *daemon)
 static enum qe_error start_network(struct daemon *daemon)
 {
 	enum qe_error error = qe_network_new(
-		&daemon->network, daemon->config, &daemon->log, daemon->loop, daemon->netlink);
+		&daemon->network, daemon->directory, &daemon->log, daemon->loop, daemon->netlink);
 
 	if (error != QE_OK)
 		return fail(daemon, error, "the host's network cannot be watched: %s",
@@ -425,37 +421,18 @@ static void stop_network(struct daemon *daemon)
 	daemon->network = qe_network_free(daemon->network);
 }
 
-static enum qe_error set_routes(struct daemon *daemon)
-{
-	const struct qe_config *config = daemon->config;
-
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct qe_config_peer *peer = &config->peers[i];
-
-		for (size_t j = 0; j < peer->n_prefixes; j++)
-			QE_TRY(qe_host_routes_set(daemon->routes, &peer->prefixes[j], true));
-	}
-	qe_host_routes_run(daemon->routes);
-	return QE_OK;
-}
-
 static enum qe_error start_routes(struct daemon *daemon)
 {
-	const struct qe_config *config = daemon->config;
-	const struct qe_host_routes_settings settings = {
-		.interface = config->network.tun_name,
-		.accept = config->overlay.accept_routes.prefixes,
-		.n_accept = config->overlay.accept_routes.n,
-		.over_lan = config->overlay.accept_routes_over_lan,
-	};
+	const struct qe_host_routes_settings settings = qe_host_routes_settings_of(daemon->config);
 	enum qe_error error = qe_host_routes_new(
 		&daemon->routes, &settings, daemon->helper, daemon->netlink, &daemon->log);
 
 	if (error == QE_OK)
-		error = set_routes(daemon);
+		error = qe_host_routes_want(daemon->routes, daemon->config, true);
 	if (error != QE_OK)
 		return fail(
 			daemon, error, "the host's routes cannot be set: %s", qe_error_text(error));
+	qe_host_routes_run(daemon->routes);
 	qe_network_set_routes(daemon->network, daemon->routes);
 	return QE_OK;
 }
@@ -467,16 +444,32 @@ static void stop_routes(struct daemon *daemon)
 
 /* ---- privileges ---- */
 
+/* Folders, for editors put a new file in the place of the former. Those that are not there have
+ * nothing to be read. */
+static size_t add_folders(struct qe_sandbox_folder *folders, const char *file, uint8_t uses)
+{
+	size_t n = 0;
+
+	if (file && qe_sandbox_open_folder(&folders[n].fd, file, false) == QE_OK)
+		folders[n++].uses = uses;
+	if (file && qe_sandbox_open_folder(&folders[n].fd, file, true) == QE_OK)
+		folders[n++].uses = uses;
+	return n;
+}
+
 static enum qe_error start_sandbox(struct daemon *daemon)
 {
-	const struct qe_sandbox_folder folders[] = {
+	struct qe_sandbox_folder folders[8] = {
 		{qe_unix_listener_directory(daemon->listener), QE_SANDBOX_REMOVE},
 		{daemon->audit ? qe_audit_folder(daemon->audit) : -1, QE_SANDBOX_WRITE},
 	};
+	const size_t n_own = 2;
+	size_t n = n_own + add_folders(&folders[n_own], daemon->config->file, QE_SANDBOX_READ);
 	bool confined = false;
-	enum qe_error error = qe_sandbox_enter(
-		folders, sizeof(folders) / sizeof(folders[0]), &confined);
+	enum qe_error error = qe_sandbox_enter(folders, n, &confined);
 
+	while (n > n_own)
+		qe_sandbox_close_folder(folders[--n].fd);
 	if (error != QE_OK)
 		return fail(
 			daemon, error, "privileges cannot be dropped: %s", qe_error_text(error));
@@ -526,7 +519,7 @@ static enum qe_error start_names(struct daemon *daemon)
 	enum qe_error error = qe_resolver_new(&daemon->resolver, wake, daemon);
 
 	if (error == QE_OK)
-		error = qe_endpoints_new(&daemon->endpoints, daemon->config, &daemon->log,
+		error = qe_endpoints_new(&daemon->endpoints, daemon->directory, &daemon->log,
 			daemon->loop, daemon->resolver, daemon->workers, qe_clock_now());
 	if (error != QE_OK)
 		return fail(daemon, error, "names cannot be resolved: %s", qe_error_text(error));
@@ -544,7 +537,7 @@ static void stop_names(struct daemon *daemon)
 static enum qe_error start_rpc(struct daemon *daemon)
 {
 	const struct qe_service_settings settings = {
-		.config = daemon->config,
+		.directory = daemon->directory,
 		.node = daemon->node,
 		.loop = daemon->loop,
 		.workers = daemon->workers,
@@ -552,9 +545,16 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.started = daemon->started,
 		.stop = stop,
+		.reload = reload,
 		.ctx = daemon,
 	};
-	enum qe_error error = qe_service_new(&daemon->service, &settings);
+	enum qe_error error;
+
+	daemon->reload = (struct qe_reload_parts){daemon->inputs, daemon->key, &daemon->log,
+		daemon->directory, daemon->node, daemon->workers, daemon->endpoints,
+		daemon->event_log, daemon->audit, daemon->helper, daemon->routes,
+		daemon->devices.n};
+	error = qe_service_new(&daemon->service, &settings);
 
 	if (error == QE_OK)
 		error = qe_rpc_server_new(&daemon->server, daemon->loop, daemon->listener,
@@ -609,7 +609,7 @@ static enum qe_error start_work(struct daemon *daemon)
 static void take_event(struct daemon *daemon, const struct qe_event *event)
 {
 	qe_event_log_add(daemon->event_log, event);
-	qe_audit_event(daemon->audit, daemon->config, event);
+	qe_audit_event(daemon->audit, daemon->directory, event);
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
 		qe_endpoints_peer_up(daemon->endpoints, event->peer);
@@ -692,9 +692,32 @@ static void run(struct daemon *daemon)
 		qe_log(&daemon->log, QE_LOG_INFO, "stopped", nullptr, "stopped");
 }
 
-int qe_daemon_run(const struct qe_config *config, struct qe_key *key, bool background)
+static int run_here(struct daemon *daemon)
+{
+	bool is_child = false;
+	int exit_code = 1;
+
+	if (daemon->background) {
+		enum qe_error error = qe_process_background(&is_child, &daemon->ready, &exit_code);
+
+		if (error != QE_OK) {
+			(void)fail(daemon, error, "cannot go to the background: %s",
+				qe_error_text(error));
+			return daemon->exit_code;
+		}
+		if (!is_child)
+			return exit_code;
+	}
+	daemon->started = qe_clock_now();
+	run(daemon);
+	return daemon->exit_code;
+}
+
+int qe_daemon_run(struct qe_config *config, const struct qe_config_inputs *inputs,
+	struct qe_key *key, bool background)
 {
 	struct daemon daemon = {
+		.inputs = inputs,
 		.config = config,
 		.key = key,
 		.log = qe_log_init(config->monitoring.log_level),
@@ -702,21 +725,15 @@ int qe_daemon_run(const struct qe_config *config, struct qe_key *key, bool backg
 		.devices = qe_devices_init(config),
 		.signals.fd = -1,
 	};
-	bool is_child = false;
-	int exit_code = 1;
+	enum qe_error error = qe_directory_new(&daemon.directory, config);
+	int exit_code;
 
-	if (background) {
-		enum qe_error error = qe_process_background(&is_child, &daemon.ready, &exit_code);
-
-		if (error != QE_OK) {
-			(void)fail(&daemon, error, "cannot go to the background: %s",
-				qe_error_text(error));
-			return daemon.exit_code;
-		}
-		if (!is_child)
-			return exit_code;
+	if (error != QE_OK) {
+		(void)fail(&daemon, error, "%s", qe_error_text(error));
+		qe_config_free(config);
+		return daemon.exit_code;
 	}
-	daemon.started = qe_clock_now();
-	run(&daemon);
-	return daemon.exit_code;
+	exit_code = run_here(&daemon);
+	qe_directory_free(daemon.directory);
+	return exit_code;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/array.h"
 #include "base/list.h"
 #include "daemon/endpoints.h"
 #include "net/addr.h"
@@ -23,25 +25,24 @@ struct place {
 
 struct peer {
 	struct qe_endpoints *owner;
+	size_t slot;
+	uint32_t life; /* of no other peer, so that what was asked for another is told apart */
 	struct qe_alarm alarm;
 	bool up, changed; /* the workers do not know the latest */
-	struct place *places;
 	size_t n_places;
+	struct place places[]; /* as in the configuration */
 };
 
 struct qe_endpoints {
-	const struct qe_config *config;
+	const struct qe_directory *directory;
 	const struct qe_log *log;
 	struct qe_loop *loop;
 	struct qe_resolver *resolver;
 	struct qe_workers *workers;
-	struct peer *peers; /* as in the configuration */
+	struct peer **peers; /* by slot; NULL where there is none */
+	size_t n_slots;
+	uint32_t lives;
 };
-
-static size_t index_of(const struct peer *peer)
-{
-	return (size_t)(peer - peer->owner->peers);
-}
 
 /* ---- what is due ---- */
 
@@ -64,13 +65,34 @@ static void tell_workers(struct peer *peer)
 	struct qe_endpoint endpoints[QE_PEER_ENDPOINTS_MAX];
 	size_t n = collect(peer, endpoints);
 
-	if (qe_workers_set_endpoints(peer->owner->workers, index_of(peer), endpoints, n) == QE_OK)
+	if (qe_workers_set_endpoints(peer->owner->workers, peer->slot, endpoints, n) == QE_OK)
 		peer->changed = false;
+}
+
+/* 32 bits of life, 28 of slot, 4 of place. */
+static uint64_t cookie_of(const struct peer *peer, const struct place *place)
+{
+	static_assert(QE_PEER_ENDPOINTS_MAX == 16);
+
+	return (uint64_t)peer->life << 32 | peer->slot << 4 | (uint64_t)(place - peer->places);
+}
+
+/* NULL if it is another's by now. */
+static struct place *find_place(
+	const struct qe_endpoints *endpoints, uint64_t cookie, struct peer **ret_peer)
+{
+	size_t slot = cookie >> 4 & 0xfffffff, i = cookie & 15;
+	struct peer *peer = slot < endpoints->n_slots ? endpoints->peers[slot] : nullptr;
+
+	if (!peer || peer->life != cookie >> 32 || i >= peer->n_places)
+		return nullptr;
+	*ret_peer = peer;
+	return &peer->places[i];
 }
 
 static void ask(struct peer *peer, struct place *place, qe_time now)
 {
-	uint64_t cookie = index_of(peer) * QE_PEER_ENDPOINTS_MAX + (uint64_t)(place - peer->places);
+	uint64_t cookie = cookie_of(peer, place);
 
 	if (qe_resolver_ask(peer->owner->resolver, cookie, place->from->host, place->from->port) ==
 		QE_OK) {
@@ -128,12 +150,13 @@ static void take_success(
 static void take_failure(
 	struct peer *peer, struct place *place, const struct qe_resolved *answer, qe_time now)
 {
-	const struct qe_endpoints *owner = peer->owner;
+	const struct qe_config *config = qe_directory_config(peer->owner->directory);
+	const struct qe_config_peer *from = qe_directory_peer(peer->owner->directory, peer->slot);
 	char where[256];
 
-	qe_config_where_endpoint(owner->config, index_of(peer), (size_t)(place - peer->places),
-		where, sizeof(where));
-	qe_log(owner->log, QE_LOG_WARN, "resolve_failed", owner->config->peers[index_of(peer)].name,
+	qe_config_where_endpoint(config, (size_t)(from - config->peers),
+		(size_t)(place - peer->places), where, sizeof(where));
+	qe_log(peer->owner->log, QE_LOG_WARN, "resolve_failed", from->name,
 		"%s: %s cannot be resolved: %s; trying again in %u s", where, answer->host,
 		answer->error, (unsigned)(place->pause / QE_SECOND));
 	place->ask_at = now + place->pause;
@@ -143,9 +166,11 @@ static void take_failure(
 void qe_endpoints_resolved(
 	struct qe_endpoints *endpoints, const struct qe_resolved *answer, qe_time now)
 {
-	struct peer *peer = &endpoints->peers[answer->cookie / QE_PEER_ENDPOINTS_MAX];
-	struct place *place = &peer->places[answer->cookie % QE_PEER_ENDPOINTS_MAX];
+	struct peer *peer;
+	struct place *place = find_place(endpoints, answer->cookie, &peer);
 
+	if (!place)
+		return;
 	place->asked = false;
 	if (answer->n > 0)
 		take_success(peer, place, answer, now);
@@ -154,15 +179,26 @@ void qe_endpoints_resolved(
 	do_due(peer, now);
 }
 
-void qe_endpoints_peer_up(struct qe_endpoints *endpoints, size_t index)
+/* The last events of a peer that was removed come after it has gone. */
+static struct peer *find_peer(const struct qe_endpoints *endpoints, size_t slot)
 {
-	endpoints->peers[index].up = true;
+	return slot < endpoints->n_slots ? endpoints->peers[slot] : nullptr;
 }
 
-void qe_endpoints_peer_down(struct qe_endpoints *endpoints, size_t index, qe_time now)
+void qe_endpoints_peer_up(struct qe_endpoints *endpoints, size_t slot)
 {
-	struct peer *peer = &endpoints->peers[index];
+	struct peer *peer = find_peer(endpoints, slot);
 
+	if (peer)
+		peer->up = true;
+}
+
+void qe_endpoints_peer_down(struct qe_endpoints *endpoints, size_t slot, qe_time now)
+{
+	struct peer *peer = find_peer(endpoints, slot);
+
+	if (!peer)
+		return;
 	peer->up = false;
 	for (size_t i = 0; i < peer->n_places; i++) {
 		struct place *place = &peer->places[i];
@@ -173,7 +209,7 @@ void qe_endpoints_peer_down(struct qe_endpoints *endpoints, size_t index, qe_tim
 	set_alarm(peer, now);
 }
 
-/* ---- life ---- */
+/* ---- one peer ---- */
 
 static void init_place(struct place *place, const struct qe_host_port *from)
 {
@@ -187,40 +223,117 @@ static void init_place(struct place *place, const struct qe_host_port *from)
 	place->ask_at = 0;
 }
 
-static enum qe_error init_peer(
-	struct peer *peer, struct qe_endpoints *owner, const struct qe_config_peer *from)
+static struct peer *free_peer(struct peer *peer)
 {
-	peer->owner = owner;
-	peer->alarm.ring = alarm_rings;
-	if (from->endpoints.n == 0)
-		return QE_OK;
-	peer->places = calloc(from->endpoints.n, sizeof(*peer->places));
-	if (!peer->places)
-		return -ENOMEM;
-	peer->n_places = from->endpoints.n;
-	for (size_t i = 0; i < peer->n_places; i++)
-		init_place(&peer->places[i], &from->endpoints.endpoints[i]);
-	peer->changed = true;
-	return qe_loop_set_alarm(owner->loop, &peer->alarm, 0);
+	if (!peer)
+		return nullptr;
+	(void)!qe_loop_set_alarm(peer->owner->loop, &peer->alarm, QE_TIME_NEVER);
+	free(peer);
+	return nullptr;
 }
 
-enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints, const struct qe_config *config,
-	const struct qe_log *log, struct qe_loop *loop, struct qe_resolver *resolver,
-	struct qe_workers *workers, qe_time now)
+static struct peer *new_peer(
+	struct qe_endpoints *endpoints, size_t slot, const struct qe_config_list *list)
+{
+	struct peer *peer = calloc(1, sizeof(*peer) + list->n * sizeof(peer->places[0]));
+
+	if (!peer)
+		return nullptr;
+	peer->owner = endpoints;
+	peer->slot = slot;
+	peer->life = endpoints->lives++;
+	peer->alarm.ring = alarm_rings;
+	peer->n_places = list->n;
+	for (size_t i = 0; i < list->n; i++)
+		init_place(&peer->places[i], &list->endpoints[i]);
+	return peer;
+}
+
+/* ---- the configuration ---- */
+
+static bool is_same(const struct peer *peer, const struct qe_config_list *list)
+{
+	bool same = peer && peer->n_places == list->n;
+
+	for (size_t i = 0; same && i < list->n; i++) {
+		const struct qe_host_port *from = peer->places[i].from;
+
+		same = strcmp(from->host, list->endpoints[i].host) == 0 &&
+		       from->port == list->endpoints[i].port;
+	}
+	return same;
+}
+
+/* What is the same keeps what is known of it, and only refers to the new text. */
+static void refer_to(struct peer *peer, const struct qe_config_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		peer->places[i].from = &list->endpoints[i];
+}
+
+static enum qe_error change_peer(struct qe_endpoints *endpoints, size_t slot, qe_time now)
+{
+	const struct qe_config_peer *from = qe_directory_peer(endpoints->directory, slot);
+	struct peer *before = endpoints->peers[slot], *peer = nullptr;
+
+	if (from && is_same(before, &from->endpoints)) {
+		refer_to(before, &from->endpoints);
+		return QE_OK;
+	}
+	if (from)
+		peer = new_peer(endpoints, slot, &from->endpoints);
+	endpoints->peers[slot] = peer;
+	if (peer) {
+		peer->up = before && before->up;
+		peer->changed = before || from->endpoints.n > 0;
+		do_due(peer, now);
+	}
+	free_peer(before);
+	return from && !peer ? -ENOMEM : QE_OK;
+}
+
+enum qe_error qe_endpoints_reserve(struct qe_endpoints *endpoints)
+{
+	size_t n = qe_directory_slots(endpoints->directory);
+	struct peer **peers;
+
+	if (n <= endpoints->n_slots)
+		return QE_OK;
+	peers = qe_array_grow(endpoints->peers, endpoints->n_slots, n, sizeof(*peers));
+	if (!peers)
+		return -ENOMEM;
+	endpoints->peers = peers;
+	endpoints->n_slots = n;
+	return QE_OK;
+}
+
+enum qe_error qe_endpoints_change(struct qe_endpoints *endpoints, qe_time now)
+{
+	enum qe_error error = QE_OK;
+
+	for (size_t i = 0; i < endpoints->n_slots; i++) {
+		enum qe_error its = change_peer(endpoints, i, now);
+
+		error = its == QE_OK ? error : its;
+	}
+	return error;
+}
+
+/* ---- life ---- */
+
+enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints,
+	const struct qe_directory *directory, const struct qe_log *log, struct qe_loop *loop,
+	struct qe_resolver *resolver, struct qe_workers *workers, qe_time now)
 {
 	struct qe_endpoints *endpoints = malloc(sizeof(*endpoints));
-	enum qe_error error = QE_OK;
+	enum qe_error error;
 
 	if (!endpoints)
 		return -ENOMEM;
-	*endpoints = (struct qe_endpoints){config, log, loop, resolver, workers};
-	endpoints->peers = calloc(config->n_peers + 1, sizeof(*endpoints->peers));
-	if (!endpoints->peers)
-		error = -ENOMEM;
-	for (size_t i = 0; i < config->n_peers && error == QE_OK; i++)
-		error = init_peer(&endpoints->peers[i], endpoints, &config->peers[i]);
-	for (size_t i = 0; i < config->n_peers && error == QE_OK; i++)
-		do_due(&endpoints->peers[i], now);
+	*endpoints = (struct qe_endpoints){directory, log, loop, resolver, workers};
+	error = qe_endpoints_reserve(endpoints);
+	if (error == QE_OK)
+		error = qe_endpoints_change(endpoints, now);
 	if (error != QE_OK) {
 		qe_endpoints_free(endpoints);
 		return error;
@@ -233,13 +346,8 @@ struct qe_endpoints *qe_endpoints_free(struct qe_endpoints *endpoints)
 {
 	if (!endpoints)
 		return nullptr;
-	for (size_t i = 0; endpoints->peers && i < endpoints->config->n_peers; i++) {
-		struct peer *peer = &endpoints->peers[i];
-
-		if (peer->owner)
-			(void)!qe_loop_set_alarm(endpoints->loop, &peer->alarm, QE_TIME_NEVER);
-		free(peer->places);
-	}
+	for (size_t i = 0; i < endpoints->n_slots; i++)
+		free_peer(endpoints->peers[i]);
 	free(endpoints->peers);
 	free(endpoints);
 	return nullptr;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/directory.h"
 #include "daemon/log.h"
 #include "daemon/workers.h"
 #include "os/resolver.h"
@@ -12,10 +13,16 @@
 struct qe_endpoints;
 
 /* Nothing is owned. Tells the workers of every peer that has endpoints as soon as it can. */
-enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints, const struct qe_config *config,
-	const struct qe_log *log, struct qe_loop *loop, struct qe_resolver *resolver,
-	struct qe_workers *workers, qe_time now);
+enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints,
+	const struct qe_directory *directory, const struct qe_log *log, struct qe_loop *loop,
+	struct qe_resolver *resolver, struct qe_workers *workers, qe_time now);
 struct qe_endpoints *qe_endpoints_free(struct qe_endpoints *endpoints); /* NULL-safe */
+
+/* Room for all slots that the directory has room for. */
+enum qe_error qe_endpoints_reserve(struct qe_endpoints *endpoints);
+/* The directory has the next configuration, and the one before is still there. Peers whose
+ * endpoints are the same are not touched. On -ENOMEM some of the others have none. */
+enum qe_error qe_endpoints_change(struct qe_endpoints *endpoints, qe_time now);
 
 void qe_endpoints_resolved(
 	struct qe_endpoints *endpoints, const struct qe_resolved *answer, qe_time now);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/list.h"
 #include "crypto/node_id.h"
 #include "daemon/events.h"
@@ -37,37 +38,31 @@ struct bucket {
 	uint32_t left_out;
 };
 
+struct known {
+	struct bucket buckets[n_limited];
+	bool is_silent; /* connected, or a failed dial was told since it was */
+};
+
 struct qe_event_log {
 	const struct qe_log *log;
-	const struct qe_config *config;
+	const struct qe_directory *directory;
 	struct qe_loop *loop;
 	struct qe_alarm alarm; /* to tell what was left out; set while anything was */
 	bool is_alarm_set;
-	struct bucket (*buckets)[n_limited]; /* of each peer */
-	bool *is_silent; /* of each peer: connected, or a failed dial was told since it was */
+	struct known *peers; /* by slot */
+	size_t n_peers;
 };
-
-static_assert(QE_NAME_MAX + 1 >= QE_NODE_ID_TEXT_SIZE);
-
-void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer *peer)
-{
-	if (peer->name)
-		snprintf(to, QE_NAME_MAX + 1, "%s", peer->name);
-	else
-		qe_node_id_format(to, &peer->id);
-}
 
 /* ---- one event ---- */
 
 static void write_event(
 	const struct qe_event_log *event_log, enum qe_log_level level, const struct qe_event *event)
 {
-	const struct qe_config *config = event_log->config;
 	char label[QE_NAME_MAX + 1], remote[QE_ENDPOINT_TEXT_SIZE] = "";
 	bool has_remote = event->path.remote.addr.family != QE_FAMILY_NONE;
 
-	if (event->peer < config->n_peers)
-		qe_peer_label(label, &config->peers[event->peer]);
+	if (event->peer < event_log->n_peers)
+		qe_directory_label(event_log->directory, event->peer, label);
 	else
 		qe_node_id_format(label, &event->id);
 	if (has_remote)
@@ -83,9 +78,9 @@ static void write_event(
 static struct bucket *find_bucket(
 	const struct qe_event_log *event_log, const struct qe_event *event)
 {
-	for (size_t i = 0; i < n_limited && event->peer < event_log->config->n_peers; i++) {
+	for (size_t i = 0; i < n_limited && event->peer < event_log->n_peers; i++) {
 		if (limited[i] == event->type)
-			return &event_log->buckets[event->peer][i];
+			return &event_log->peers[event->peer].buckets[i];
 	}
 	return nullptr;
 }
@@ -112,7 +107,7 @@ static void leave_out(struct qe_event_log *event_log, struct bucket *bucket, qe_
 /* The first dial that fails says what to mend; that the next ones do too says nothing more. */
 static bool is_news(struct qe_event_log *event_log, const struct qe_event *event)
 {
-	bool *is_silent = &event_log->is_silent[event->peer];
+	bool *is_silent = &event_log->peers[event->peer].is_silent;
 	bool failed = event->type == QE_EVENT_DIAL_FAILED && event->dialled;
 	bool is_first = failed && !*is_silent;
 
@@ -127,7 +122,7 @@ void qe_event_log_add(struct qe_event_log *event_log, const struct qe_event *eve
 {
 	enum qe_log_level level = words[event->type].level;
 
-	if (event->peer < event_log->config->n_peers && is_news(event_log, event))
+	if (event->peer < event_log->n_peers && is_news(event_log, event))
 		level = QE_LOG_WARN;
 	if (level > event_log->log->level)
 		return;
@@ -140,13 +135,13 @@ void qe_event_log_add(struct qe_event_log *event_log, const struct qe_event *eve
 
 static void write_left_out(struct qe_event_log *event_log, size_t peer, size_t kind)
 {
-	struct bucket *bucket = &event_log->buckets[peer][kind];
+	struct bucket *bucket = &event_log->peers[peer].buckets[kind];
 	enum qe_event_type type = limited[kind];
 	char label[QE_NAME_MAX + 1];
 
 	if (bucket->left_out == 0)
 		return;
-	qe_peer_label(label, &event_log->config->peers[peer]);
+	qe_directory_label(event_log->directory, peer, label);
 	qe_log(event_log->log, words[type].level, "left_out", label, "%s: %s: %u more %s left out",
 		label, words[type].text, bucket->left_out,
 		bucket->left_out == 1 ? "line was" : "lines were");
@@ -155,7 +150,7 @@ static void write_left_out(struct qe_event_log *event_log, size_t peer, size_t k
 
 static void write_all_left_out(struct qe_event_log *event_log)
 {
-	for (size_t i = 0; i < event_log->config->n_peers; i++) {
+	for (size_t i = 0; i < event_log->n_peers; i++) {
 		for (size_t j = 0; j < n_limited; j++)
 			write_left_out(event_log, i, j);
 	}
@@ -171,21 +166,39 @@ static void alarm_rings(struct qe_alarm *alarm, qe_time)
 
 /* ---- life ---- */
 
+enum qe_error qe_event_log_reserve(struct qe_event_log *event_log)
+{
+	size_t n = qe_directory_slots(event_log->directory);
+	struct known *peers;
+
+	if (n <= event_log->n_peers)
+		return QE_OK;
+	peers = qe_array_grow(event_log->peers, event_log->n_peers, n, sizeof(*peers));
+	if (!peers)
+		return -ENOMEM;
+	event_log->peers = peers;
+	event_log->n_peers = n;
+	return QE_OK;
+}
+
+void qe_event_log_forget(struct qe_event_log *event_log, size_t peer)
+{
+	event_log->peers[peer] = (struct known){};
+}
+
 enum qe_error qe_event_log_new(struct qe_event_log **ret_event_log, const struct qe_log *log,
-	const struct qe_config *config, struct qe_loop *loop)
+	const struct qe_directory *directory, struct qe_loop *loop)
 {
 	struct qe_event_log *event_log = malloc(sizeof(*event_log));
+	enum qe_error error;
 
 	if (!event_log)
 		return -ENOMEM;
-	*event_log = (struct qe_event_log){log, config, loop, .alarm.ring = alarm_rings};
-	event_log->buckets = calloc(config->n_peers + 1, sizeof(*event_log->buckets));
-	event_log->is_silent = calloc(config->n_peers + 1, sizeof(*event_log->is_silent));
-	if (!event_log->buckets || !event_log->is_silent) {
-		free(event_log->buckets);
-		free(event_log->is_silent);
+	*event_log = (struct qe_event_log){log, directory, loop, .alarm.ring = alarm_rings};
+	error = qe_event_log_reserve(event_log);
+	if (error != QE_OK) {
 		free(event_log);
-		return -ENOMEM;
+		return error;
 	}
 	*ret_event_log = event_log;
 	return QE_OK;
@@ -197,8 +210,7 @@ struct qe_event_log *qe_event_log_free(struct qe_event_log *event_log)
 		return nullptr;
 	write_all_left_out(event_log);
 	(void)!qe_loop_set_alarm(event_log->loop, &event_log->alarm, QE_TIME_NEVER);
-	free(event_log->buckets);
-	free(event_log->is_silent);
+	free(event_log->peers);
 	free(event_log);
 	return nullptr;
 }

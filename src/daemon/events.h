@@ -2,6 +2,7 @@
 /* What the library reports, in words. */
 #pragma once
 
+#include "daemon/directory.h"
 #include "daemon/log.h"
 #include "daemon/worker.h"
 #include "os/loop.h"
@@ -17,9 +18,10 @@ struct qe_event_log;
 
 /* Nothing is owned. */
 enum qe_error qe_event_log_new(struct qe_event_log **ret_event_log, const struct qe_log *log,
-	const struct qe_config *config, struct qe_loop *loop);
+	const struct qe_directory *directory, struct qe_loop *loop);
 struct qe_event_log *qe_event_log_free(struct qe_event_log *event_log); /* NULL-safe */
 void qe_event_log_add(struct qe_event_log *event_log, const struct qe_event *event);
-
-/* A configured peer's name, or its NodeId where it has none. */
-void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer *peer);
+/* Room for all slots that the directory has room for. */
+enum qe_error qe_event_log_reserve(struct qe_event_log *event_log);
+/* Another peer is in the slot from now on. */
+void qe_event_log_forget(struct qe_event_log *event_log, size_t peer);

@@ -11,7 +11,6 @@
 
 #include "base/list.h"
 #include "crypto/node_id.h"
-#include "daemon/events.h"
 #include "daemon/methods.h"
 #include "daemon/report.h"
 #include "os/clock.h"
@@ -90,7 +89,7 @@ static json_t *report_status(
 {
 	const struct qe_service_settings *settings = &service->settings;
 	const struct qe_report_facts facts = {
-		.config = settings->config,
+		.directory = settings->directory,
 		.id = qe_node_get_id(settings->node),
 		.crypto_provider = qe_node_crypto_provider(settings->node),
 		.listen = settings->listen,
@@ -104,26 +103,26 @@ static json_t *report_status(
 static json_t *report_peers(
 	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
 {
-	return qe_report_peers(service->settings.config, query);
+	return qe_report_peers(service->settings.directory, query);
 }
 
 static json_t *report_routes(
 	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
 {
 	return qe_report_routes(
-		service->settings.config, qe_node_get_id(service->settings.node), query);
+		service->settings.directory, qe_node_get_id(service->settings.node), query);
 }
 
 static json_t *report_pong(
 	const struct qe_service *service, const struct qe_worker_query *query, qe_time rtt)
 {
-	return qe_report_pong(service->settings.config, query, rtt);
+	return qe_report_pong(service->settings.directory, query, rtt);
 }
 
 static void ask_about_all(struct qe_service *service, struct qe_rpc_call *call, report_fn *report)
 {
-	ask_workers(
-		service, &(struct question){call, report}, 0, service->settings.config->n_peers);
+	ask_workers(service, &(struct question){call, report}, 0,
+		qe_directory_slots(service->settings.directory));
 }
 
 static void handle_status(void *ctx, struct qe_rpc_call *call, const json_t *)
@@ -144,13 +143,15 @@ static void handle_routes(void *ctx, struct qe_rpc_call *call, const json_t *)
 /* ---- ping ---- */
 
 /* The whole name of a peer wins over the beginning of another's NodeId. */
-static enum qe_error find_peer(size_t *ret_peer, const struct qe_config *config, const char *text)
+static enum qe_error find_peer(
+	size_t *ret_slot, const struct qe_directory *directory, const char *text)
 {
+	const struct qe_config *config = qe_directory_config(directory);
 	size_t found = SIZE_MAX;
 
 	for (size_t i = 0; i < config->n_peers; i++) {
 		if (config->peers[i].name && strcmp(config->peers[i].name, text) == 0) {
-			*ret_peer = i;
+			*ret_slot = qe_directory_slot(directory, i);
 			return QE_OK;
 		}
 	}
@@ -163,7 +164,7 @@ static enum qe_error find_peer(size_t *ret_peer, const struct qe_config *config,
 	}
 	if (found == SIZE_MAX)
 		return QE_ERR_NOT_FOUND;
-	*ret_peer = found;
+	*ret_slot = qe_directory_slot(directory, found);
 	return QE_OK;
 }
 
@@ -182,11 +183,10 @@ static struct qe_rpc_call *end_ping(struct ping *ping)
 static void ping_timed_out(struct qe_alarm *alarm, qe_time)
 {
 	struct ping *ping = QE_CONTAINER_OF(alarm, struct ping, alarm);
-	const struct qe_config *config = ping->service->settings.config;
 	unsigned timeout_ms = ping->timeout_ms;
 	char label[QE_NAME_MAX + 1];
 
-	qe_peer_label(label, &config->peers[ping->peer]);
+	qe_directory_label(ping->service->settings.directory, ping->peer, label);
 	qe_rpc_fail(
 		end_ping(ping), -ETIMEDOUT, "%s did not answer within %u ms", label, timeout_ms);
 }
@@ -195,7 +195,7 @@ static void fail_ping(struct ping *ping, const char *reason)
 {
 	char label[QE_NAME_MAX + 1];
 
-	qe_peer_label(label, &ping->service->settings.config->peers[ping->peer]);
+	qe_directory_label(ping->service->settings.directory, ping->peer, label);
 	qe_rpc_fail(end_ping(ping), -ETIMEDOUT, "%s did not answer%s%s", label, reason ? ": " : "",
 		reason ? reason : "");
 }
@@ -245,7 +245,7 @@ static void handle_ping(void *ctx, struct qe_rpc_call *call, const json_t *param
 			ping_timeout_max_ms);
 		return;
 	}
-	error = find_peer(&peer, service->settings.config, text);
+	error = find_peer(&peer, service->settings.directory, text);
 	if (error == QE_ERR_AMBIGUOUS)
 		qe_rpc_fail(call, error, "more than one peer's NodeId begins with \"%.64s\"", text);
 	else if (error != QE_OK)
@@ -290,11 +290,19 @@ static void handle_stop(void *ctx, struct qe_rpc_call *call, const json_t *)
 	service->settings.stop(service->settings.ctx);
 }
 
+static void handle_reload(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	struct qe_service *service = ctx;
+
+	qe_rpc_answer(call, service->settings.reload(service->settings.ctx));
+}
+
 static void handle_config_show(void *ctx, struct qe_rpc_call *call, const json_t *)
 {
 	struct qe_service *service = ctx;
 	char *text = nullptr;
-	enum qe_error error = qe_config_show(&text, service->settings.config, QE_CONFIG_JSON);
+	enum qe_error error = qe_config_show(
+		&text, qe_directory_config(service->settings.directory), QE_CONFIG_JSON);
 
 	if (error != QE_OK)
 		qe_rpc_fail(
@@ -317,6 +325,7 @@ static const struct qe_rpc_method methods[] = {
 	{"routes", handle_routes, "What is delivered here, and what goes to which peer"},
 	{"ping", handle_ping, "A round trip to a peer over the control stream"},
 	{"stop", handle_stop, "Close all links and end the daemon"},
+	{"reload", handle_reload, "Read the configuration anew and apply what has changed"},
 	{"config.show", handle_config_show, "The configuration in effect"},
 	{"rpc.methods", handle_list, "These methods"},
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "crypto/key.h"
+#include "daemon/directory.h"
 #include "daemon/workers.h"
 #include "rpc/server.h"
 
@@ -10,14 +11,15 @@ struct qe_service;
 
 /* What the methods speak of; nothing is owned. */
 struct qe_service_settings {
-	const struct qe_config *config;
+	const struct qe_directory *directory;
 	const struct qe_node *node;
 	struct qe_loop *loop;
 	struct qe_workers *workers;
 	struct qe_endpoint listen; /* as bound */
 	bool tun_segments_udp;
 	qe_time started;
-	void (*stop)(void *ctx); /* the method "stop" */
+	void (*stop)(void *ctx);      /* the method "stop" */
+	json_t *(*reload)(void *ctx); /* the method "reload": its result */
 	void *ctx;
 };
 

@@ -11,7 +11,7 @@
 constexpr qe_time settles = QE_SECOND / 2;
 
 struct qe_network {
-	const struct qe_config *config;
+	const struct qe_directory *directory;
 	const struct qe_log *log;
 	struct qe_loop *loop;
 	struct qe_netlink *netlink;
@@ -28,7 +28,8 @@ static void settled(struct qe_alarm *alarm, qe_time now)
 	struct qe_network *network = QE_CONTAINER_OF(alarm, struct qe_network, alarm);
 	uint64_t fingerprint;
 
-	if (qe_host_fingerprint(network->netlink, network->config, &fingerprint) != QE_OK ||
+	if (qe_host_fingerprint(network->netlink, qe_directory_config(network->directory),
+		    &fingerprint) != QE_OK ||
 		fingerprint == network->fingerprint)
 		return;
 	if (qe_workers_network_changed(network->workers) != QE_OK) {
@@ -53,13 +54,14 @@ static void changed(struct qe_watch *watch, unsigned)
 static enum qe_error set_up(struct qe_network *network)
 {
 	QE_TRY(qe_netlink_monitor_new(&network->monitor));
-	QE_TRY(qe_host_fingerprint(network->netlink, network->config, &network->fingerprint));
+	QE_TRY(qe_host_fingerprint(
+		network->netlink, qe_directory_config(network->directory), &network->fingerprint));
 	network->alarm.ring = settled;
 	network->watch = (struct qe_watch){qe_netlink_monitor_fd(network->monitor), changed};
 	return qe_loop_add(network->loop, &network->watch, QE_READABLE);
 }
 
-enum qe_error qe_network_new(struct qe_network **ret_network, const struct qe_config *config,
+enum qe_error qe_network_new(struct qe_network **ret_network, const struct qe_directory *directory,
 	const struct qe_log *log, struct qe_loop *loop, struct qe_netlink *netlink)
 {
 	struct qe_network *network = malloc(sizeof(*network));
@@ -67,7 +69,7 @@ enum qe_error qe_network_new(struct qe_network **ret_network, const struct qe_co
 
 	if (!network)
 		return -ENOMEM;
-	*network = (struct qe_network){config, log, loop, netlink};
+	*network = (struct qe_network){directory, log, loop, netlink};
 	error = set_up(network);
 	if (error != QE_OK) {
 		qe_network_free(network);

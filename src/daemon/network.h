@@ -3,6 +3,7 @@
  * changed. Control thread. */
 #pragma once
 
+#include "daemon/directory.h"
 #include "daemon/log.h"
 #include "daemon/routes.h"
 #include "daemon/workers.h"
@@ -12,7 +13,7 @@
 struct qe_network;
 
 /* What is there now is taken as known. Nothing is owned. */
-enum qe_error qe_network_new(struct qe_network **ret_network, const struct qe_config *config,
+enum qe_error qe_network_new(struct qe_network **ret_network, const struct qe_directory *directory,
 	const struct qe_log *log, struct qe_loop *loop, struct qe_netlink *netlink);
 struct qe_network *qe_network_free(struct qe_network *network); /* NULL-safe */
 /* Whom to tell; before the loop is turned. */

@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "crypto/node_id.h"
-#include "daemon/events.h"
 #include "daemon/report.h"
 #include "net/addr.h"
 
@@ -80,47 +79,61 @@ static const char *state_name(enum qe_peer_state state)
 	return "unknown";
 }
 
+/* What the workers know of peer i of the configuration; nothing, if it was added since they were
+ * asked. */
+static const struct qe_worker_peer *known_of(
+	const struct qe_directory *directory, const struct qe_worker_query *query, size_t i)
+{
+	static const struct qe_worker_peer nothing = {.status.next_dial = QE_TIME_NEVER};
+	size_t slot = qe_directory_slot(directory, i);
+
+	return slot < query->n ? &query->peers[slot] : &nothing;
+}
+
 /* ---- status ---- */
 
 static json_t *node_json(const struct qe_report_facts *facts)
 {
+	const struct qe_config *config = qe_directory_config(facts->directory);
 	struct qe_addr overlay = qe_node_id_overlay_addr(facts->id);
 	char text[QE_ADDR_TEXT_SIZE];
 
 	qe_addr_format(text, &overlay);
-	return json_pack("{s:s, s:o, s:s, s:s}", "name", facts->config->node.name, "id",
-		id_json(facts->id), "overlay", text, "role",
-		qe_role_name(facts->config->node.role));
+	return json_pack("{s:s, s:o, s:s, s:s}", "name", config->node.name, "id",
+		id_json(facts->id), "overlay", text, "role", qe_role_name(config->node.role));
 }
 
 static json_t *tun_json(const struct qe_report_facts *facts)
 {
-	const struct qe_config_list *addrs = &facts->config->network.tun_addr;
+	const struct qe_config *config = qe_directory_config(facts->directory);
+	const struct qe_config_list *addrs = &config->network.tun_addr;
 	json_t *list = json_array();
 
 	json_array_append_new(list, overlay_json(facts->id));
 	for (size_t i = 0; i < addrs->n; i++)
 		json_array_append_new(list,
 			interface_addr_json(&addrs->addrs[i].addr, addrs->addrs[i].prefix.length));
-	return json_pack("{s:s, s:i, s:o, s:b}", "name", facts->config->network.tun_name, "mtu",
-		facts->config->network.mtu, "addresses", list, "udp_segmentation",
+	return json_pack("{s:s, s:i, s:o, s:b}", "name", config->network.tun_name, "mtu",
+		config->network.mtu, "addresses", list, "udp_segmentation",
 		facts->tun_segments_udp);
 }
 
 static json_t *crypto_json(const struct qe_report_facts *facts)
 {
+	const struct qe_config *config = qe_directory_config(facts->directory);
 	return json_pack("{s:s, s:s, s:s}", "provider", facts->crypto_provider, "pq",
-		qe_pq_name(facts->config->security.pq), "cipher",
-		qe_cipher_name(facts->config->security.cipher));
+		qe_pq_name(config->security.pq), "cipher", qe_cipher_name(config->security.cipher));
 }
 
-static json_t *peer_counts_json(const struct qe_worker_query *query)
+static json_t *peer_counts_json(
+	const struct qe_directory *directory, const struct qe_worker_query *query)
 {
+	const struct qe_config *config = qe_directory_config(directory);
 	size_t connected = 0;
 
-	for (size_t i = 0; i < query->n; i++)
-		connected += query->peers[i].status.state == QE_PEER_CONNECTED;
-	return json_pack("{s:o, s:o}", "configured", count_json(query->n), "connected",
+	for (size_t i = 0; i < config->n_peers; i++)
+		connected += known_of(directory, query, i)->status.state == QE_PEER_CONNECTED;
+	return json_pack("{s:o, s:o}", "configured", count_json(config->n_peers), "connected",
 		count_json(connected));
 }
 
@@ -240,13 +253,15 @@ static json_t *workers_json(const struct qe_worker_query *query)
 
 json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query)
 {
+	const struct qe_config *config = qe_directory_config(facts->directory);
+
 	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "version",
 		QE_VERSION, "node", node_json(facts), "state", "running", "uptime_secs",
 		seconds_json(qe_time_since(facts->started, query->now)), "listen",
 		endpoint_json(&facts->listen), "tun", tun_json(facts), "crypto", crypto_json(facts),
-		"rotate_secs", facts->config->security.rotate_secs, "peers",
-		peer_counts_json(query), "counters", counters_json(query), "workers",
-		workers_json(query));
+		"rotate_secs", config->security.rotate_secs, "peers",
+		peer_counts_json(facts->directory, query), "counters", counters_json(query),
+		"workers", workers_json(query));
 }
 
 /* ---- peers ---- */
@@ -331,13 +346,14 @@ static json_t *peer_json(
 		next_dial_json(status, now));
 }
 
-json_t *qe_report_peers(const struct qe_config *config, const struct qe_worker_query *query)
+json_t *qe_report_peers(const struct qe_directory *directory, const struct qe_worker_query *query)
 {
+	const struct qe_config *config = qe_directory_config(directory);
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < query->n; i++)
-		json_array_append_new(
-			list, peer_json(&config->peers[i], &query->peers[i], query->now));
+	for (size_t i = 0; i < config->n_peers; i++)
+		json_array_append_new(list,
+			peer_json(&config->peers[i], known_of(directory, query, i), query->now));
 	return json_pack("{s:o}", "peers", list);
 }
 
@@ -379,42 +395,44 @@ static void add_own_routes(
 	add_routes(&hop, &config->network.advertise_subnets, "subnet");
 }
 
-static void add_peer_routes(
-	json_t *list, const struct qe_config_peer *peer, const struct qe_worker_peer *known)
+static void add_peer_routes(json_t *list, const struct qe_directory *directory,
+	const struct qe_worker_query *query, size_t i)
 {
+	const struct qe_config_peer *peer = &qe_directory_config(directory)->peers[i];
+	const char *state = state_name(known_of(directory, query, i)->status.state);
 	char label[QE_NAME_MAX + 1];
-	const struct hop hop = {list, "node", label, state_name(known->status.state), &peer->id};
+	const struct hop hop = {list, "node", label, state, &peer->id};
 
-	qe_peer_label(label, peer);
+	qe_directory_label(directory, qe_directory_slot(directory, i), label);
 	add_route(&hop, overlay_json(&peer->id), "overlay");
 	add_routes(&hop, &peer->addresses, "address");
 	add_routes(&hop, &peer->subnets, "subnet");
 }
 
-json_t *qe_report_routes(const struct qe_config *config, const struct qe_node_id *id,
+json_t *qe_report_routes(const struct qe_directory *directory, const struct qe_node_id *id,
 	const struct qe_worker_query *query)
 {
+	const struct qe_config *config = qe_directory_config(directory);
 	json_t *list = json_array();
 
 	add_own_routes(list, config, id);
-	for (size_t i = 0; i < query->n; i++)
-		add_peer_routes(list, &config->peers[i], &query->peers[i]);
+	for (size_t i = 0; i < config->n_peers; i++)
+		add_peer_routes(list, directory, query, i);
 	return json_pack("{s:o}", "routes", list);
 }
 
 /* ---- ping ---- */
 
 json_t *qe_report_pong(
-	const struct qe_config *config, const struct qe_worker_query *query, qe_time rtt)
+	const struct qe_directory *directory, const struct qe_worker_query *query, qe_time rtt)
 {
-	const struct qe_config_peer *peer = &config->peers[query->first];
 	const struct qe_worker_peer *known = &query->peers[0];
 	const struct qe_link_status *link = &known->status.link;
 	char label[QE_NAME_MAX + 1];
 
-	qe_peer_label(label, peer);
+	qe_directory_label(directory, query->first, label);
 	return json_pack("{s:s, s:o, s:o, s:{s:o, s:o}, s:s?, s:s, s:o, s:i}", "peer", label, "id",
-		id_json(&peer->id), "rtt_ms", ms_json(rtt), "path", "local",
+		id_json(&known->status.id), "rtt_ms", ms_json(rtt), "path", "local",
 		endpoint_json(&link->path.local), "remote", endpoint_json(&link->path.remote),
 		"cipher", link->cipher, "key_exchange", known->key_exchange, "key_age_secs",
 		seconds_json(qe_time_since(link->established, query->now)), "path_mtu",

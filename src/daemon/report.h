@@ -5,11 +5,11 @@
 
 #include <jansson.h>
 
-#include "config/config.h"
+#include "daemon/directory.h"
 #include "daemon/worker.h"
 
 struct qe_report_facts {
-	const struct qe_config *config;
+	const struct qe_directory *directory;
 	const struct qe_node_id *id;
 	const char *crypto_provider;
 	struct qe_endpoint listen;
@@ -17,10 +17,10 @@ struct qe_report_facts {
 	qe_time started;
 };
 
-/* The queries are about all peers, but that of a pong, which is about one. */
+/* The queries are about all slots, but that of a pong, which is about one. */
 json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query);
-json_t *qe_report_peers(const struct qe_config *config, const struct qe_worker_query *query);
-json_t *qe_report_routes(const struct qe_config *config, const struct qe_node_id *id,
+json_t *qe_report_peers(const struct qe_directory *directory, const struct qe_worker_query *query);
+json_t *qe_report_routes(const struct qe_directory *directory, const struct qe_node_id *id,
 	const struct qe_worker_query *query);
 json_t *qe_report_pong(
-	const struct qe_config *config, const struct qe_worker_query *query, qe_time rtt);
+	const struct qe_directory *directory, const struct qe_worker_query *query, qe_time rtt);

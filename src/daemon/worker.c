@@ -449,6 +449,11 @@ struct qe_worker *qe_worker_free(struct qe_worker *worker)
 	return nullptr;
 }
 
+void qe_worker_wake(struct qe_worker *worker)
+{
+	qe_loop_wake(worker->loop);
+}
+
 enum qe_error qe_worker_set_endpoints(
 	struct qe_worker *worker, size_t peer, const struct qe_endpoint *endpoints, size_t n)
 {

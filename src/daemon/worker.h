@@ -35,6 +35,9 @@ enum qe_error qe_worker_start(struct qe_worker *worker, struct qe_worker *const 
 void qe_worker_stop(struct qe_worker *worker);
 struct qe_worker *qe_worker_free(struct qe_worker *worker); /* stops; NULL-safe */
 
+/* Runs the shard soon, so that it sees what has changed in the node. */
+void qe_worker_wake(struct qe_worker *worker);
+
 /* Commands, from the control thread; QE_ERR_FULL: the worker is behind, ask again later. */
 enum qe_error qe_worker_set_endpoints(
 	struct qe_worker *worker, size_t peer, const struct qe_endpoint *endpoints, size_t n);

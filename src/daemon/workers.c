@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "daemon/workers.h"
 #include "net/addr.h"
 
@@ -11,12 +12,17 @@ struct session {
 	struct qe_traffic traffic; /* of the workers that have none any more */
 };
 
+struct known {
+	uint16_t up;             /* the workers that have a link to it, a bit each */
+	struct qe_endpoint seen; /* where it moved last */
+	struct session session;
+};
+
 struct qe_workers {
 	struct qe_worker *all[QE_WORKERS_MAX];
 	unsigned n;
-	uint16_t *up;             /* of each peer: the workers that have a link to it, a bit each */
-	struct qe_endpoint *seen; /* of each peer: where it moved last */
-	struct session *sessions; /* of each peer */
+	struct known *peers; /* by slot */
+	size_t n_peers;
 	size_t queries_under_way;
 };
 
@@ -27,11 +33,7 @@ static_assert(QE_WORKERS_MAX <= 16, "a bit of up for each");
 static enum qe_error make_all(
 	struct qe_workers *workers, const struct qe_workers_settings *settings)
 {
-	workers->up = calloc(settings->n_peers + 1, sizeof(*workers->up));
-	workers->seen = calloc(settings->n_peers + 1, sizeof(*workers->seen));
-	workers->sessions = calloc(settings->n_peers + 1, sizeof(*workers->sessions));
-	if (!workers->up || !workers->seen || !workers->sessions)
-		return -ENOMEM;
+	QE_TRY(qe_workers_reserve(workers, settings->n_peers));
 	for (; workers->n < settings->n; workers->n++) {
 		const unsigned i = workers->n;
 
@@ -82,14 +84,32 @@ struct qe_workers *qe_workers_free(struct qe_workers *workers)
 	qe_workers_stop(workers);
 	for (unsigned i = 0; i < workers->n; i++)
 		qe_worker_free(workers->all[i]);
-	free(workers->up);
-	free(workers->seen);
-	free(workers->sessions);
+	free(workers->peers);
 	free(workers);
 	return nullptr;
 }
 
+enum qe_error qe_workers_reserve(struct qe_workers *workers, size_t n_peers)
+{
+	struct known *peers;
+
+	if (n_peers <= workers->n_peers)
+		return QE_OK;
+	peers = qe_array_grow(workers->peers, workers->n_peers, n_peers, sizeof(*peers));
+	if (!peers)
+		return -ENOMEM;
+	workers->peers = peers;
+	workers->n_peers = n_peers;
+	return QE_OK;
+}
+
 /* ---- commands ---- */
+
+void qe_workers_wake(struct qe_workers *workers)
+{
+	for (unsigned i = 0; i < workers->n; i++)
+		qe_worker_wake(workers->all[i]);
+}
 
 /* If one of them is behind, the others are told again later: no harm. */
 enum qe_error qe_workers_set_endpoints(
@@ -112,7 +132,7 @@ enum qe_error qe_workers_ping(struct qe_workers *workers, size_t peer, uint64_t 
 {
 	unsigned i = 0;
 
-	while (i < workers->n && !(workers->up[peer] & 1u << i))
+	while (i < workers->n && !(workers->peers[peer].up & 1u << i))
 		i++;
 	return qe_worker_ping(workers->all[i < workers->n ? i : 0], peer, cookie);
 }
@@ -162,7 +182,7 @@ static void tell_others(struct qe_workers *workers, unsigned except, const struc
 static void have_checked(struct qe_workers *workers, unsigned except, size_t peer)
 {
 	for (unsigned i = 0; i < workers->n; i++) {
-		if (i != except && workers->up[peer] & 1u << i)
+		if (i != except && workers->peers[peer].up & 1u << i)
 			(void)!qe_worker_peer_check(workers->all[i], peer);
 	}
 }
@@ -170,7 +190,7 @@ static void have_checked(struct qe_workers *workers, unsigned except, size_t pee
 /* A peer moves with all of its links. */
 static bool is_elsewhere(struct qe_workers *workers, const struct qe_event *event)
 {
-	struct qe_endpoint *seen = &workers->seen[event->peer];
+	struct qe_endpoint *seen = &workers->peers[event->peer].seen;
 	bool differs = !qe_endpoint_equal(seen, &event->path.remote);
 
 	*seen = event->path.remote;
@@ -198,19 +218,19 @@ static void add_to_session(struct session *session, struct qe_event *event)
 /* False for what concerns one worker and not the peer as a whole. */
 static bool note(struct qe_workers *workers, unsigned i, struct qe_event *event)
 {
-	uint16_t bit = (uint16_t)(1u << i), *up = &workers->up[event->peer];
+	uint16_t bit = (uint16_t)(1u << i), *up = &workers->peers[event->peer].up;
 	bool was_up = *up != 0;
 
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
 		*up |= bit;
 		if (!was_up)
-			begin_session(&workers->sessions[event->peer], event);
+			begin_session(&workers->peers[event->peer].session, event);
 		return !was_up;
 	case QE_EVENT_PEER_DOWN:
 		*up &= (uint16_t)~bit;
 		have_checked(workers, i, event->peer);
-		add_to_session(&workers->sessions[event->peer], event);
+		add_to_session(&workers->peers[event->peer].session, event);
 		return was_up && *up == 0;
 	case QE_EVENT_LINK_UP:
 		tell_others(workers, i, event);

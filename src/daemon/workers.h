@@ -11,7 +11,7 @@ struct qe_workers;
 
 struct qe_workers_settings {
 	struct qe_node *node;
-	size_t n_peers;
+	size_t n_peers; /* there is room for so many slots; see qe_workers_reserve */
 	unsigned n;
 	struct qe_tun *const *tuns; /* n of each; not owned */
 	struct qe_udp *const *udps;
@@ -24,6 +24,11 @@ enum qe_error qe_workers_new(
 	struct qe_workers **ret_workers, const struct qe_workers_settings *settings);
 void qe_workers_stop(struct qe_workers *workers);               /* NULL-safe */
 struct qe_workers *qe_workers_free(struct qe_workers *workers); /* stops; NULL-safe */
+
+/* Room for so many slots, before the node has them. */
+enum qe_error qe_workers_reserve(struct qe_workers *workers, size_t n_peers);
+/* The node has changed. */
+void qe_workers_wake(struct qe_workers *workers);
 
 /* As the functions of one worker. */
 enum qe_error qe_workers_set_endpoints(

@@ -10,9 +10,12 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <link.h>
 #include <linux/landlock.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -247,6 +250,23 @@ static bool confine_helper(void)
 	     allow_nft(ruleset) && enforce(ruleset);
 	close(ruleset);
 	return ok;
+}
+
+enum qe_error qe_sandbox_open_folder(int *ret_fd, const char *file, bool follow)
+{
+	char *path = follow ? realpath(file, nullptr) : strdup(file);
+	int fd = path ? open(dirname(path), O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	enum qe_error error = fd < 0 ? qe_error_errno() : QE_OK;
+
+	free(path);
+	if (error == QE_OK)
+		*ret_fd = fd;
+	return error;
+}
+
+void qe_sandbox_close_folder(int fd)
+{
+	close(fd);
 }
 
 enum qe_error qe_sandbox_enter(

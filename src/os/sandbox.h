@@ -17,6 +17,11 @@ struct qe_sandbox_folder {
 	uint8_t uses; /* of enum qe_sandbox_use */
 };
 
+/* Opens the folder that a file is in, or will be; for a link, with follow, that of what it leads
+ * to. To be closed by qe_sandbox_close_folder. */
+enum qe_error qe_sandbox_open_folder(int *ret_fd, const char *file, bool follow);
+void qe_sandbox_close_folder(int fd);
+
 /* All stages, for the calling thread and those it makes from then on: call it while there is no
  * other, after everything that takes privileges has been done. *ret_confined is false where the
  * kernel has no Landlock: then files are what the process's user may use. */

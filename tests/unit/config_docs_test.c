@@ -61,7 +61,7 @@ static void add_row(struct qe_text *to, const struct qe_schema_key *key)
 	qe_schema_add_default(to, key);
 	qe_text_add(to, key->fallback ? "` | " : " | ");
 	add_sources(to, key);
-	qe_text_addf(to, " | %s |\n", key->help);
+	qe_text_addf(to, " | %s%s |\n", key->help, key->restart ? " (restart)" : "");
 }
 
 static void add_reference(struct qe_text *to)

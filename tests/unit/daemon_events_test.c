@@ -6,15 +6,24 @@
 #include "daemon/events.h"
 #include "random.h"
 
-static char name_a[] = "anna", name_b[] = "bert";
-static struct qe_config_peer peers[] = {{.name = name_a}, {.name = name_b}};
-static struct qe_config config = {.peers = peers, .n_peers = 2};
+static const char toml[] =
+	"[[peers]]\nname = \"anna\"\nid = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\n"
+	"[[peers]]\nname = \"bert\"\nid = \"baaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\n";
+static struct qe_directory *directory;
 static struct qe_loop *loop;
 static FILE *said; /* what is said on standard error while the tests run */
 static int own_stderr;
 
 static int set_up(void **)
 {
+	static struct qe_diagnostics diagnostics;
+	const struct qe_bytes bytes = {(const uint8_t *)toml, strlen(toml)};
+	struct qe_config *config;
+
+	if (qe_config_parse(&config, &(struct qe_config_inputs){}, "c.toml", bytes, &diagnostics) !=
+			QE_OK ||
+		qe_directory_new(&directory, config) != QE_OK)
+		return -1;
 	own_stderr = dup(STDERR_FILENO);
 	said = tmpfile();
 	return said && dup2(fileno(said), STDERR_FILENO) >= 0 && qe_loop_new(&loop) == QE_OK ? 0
@@ -24,6 +33,7 @@ static int set_up(void **)
 static int tear_down(void **)
 {
 	loop = qe_loop_free(loop);
+	directory = qe_directory_free(directory);
 	dup2(own_stderr, STDERR_FILENO);
 	close(own_stderr);
 	return fclose(said);
@@ -52,7 +62,7 @@ static struct qe_event_log *new_log(const struct qe_log *log)
 	struct qe_event_log *event_log = nullptr;
 
 	forget();
-	assert_int_equal(qe_event_log_new(&event_log, log, &config, loop), QE_OK);
+	assert_int_equal(qe_event_log_new(&event_log, log, directory, loop), QE_OK);
 	return event_log;
 }
 

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * A reload either happens as a whole or not at all. First the next configuration is loaded and
+ * checked; then room is made in all that is indexed by slots; then the node takes its peers, which
+ * is the last step that can fail. What follows tells everybody else. The workers take the node's
+ * change up each at its next turn, and close the links of peers that are gone.
+ */
+#include "daemon/reload.h"
+
+#include <errno.h>
+
+#include "config/change.h"
+#include "crypto/key.h"
+#include "daemon/configured.h"
+#include "daemon/host_change.h"
+#include "os/clock.h"
+#include "rpc/diagnostics.h"
+
+/* What is said of it afterwards: labels of peers and names of keys. */
+struct outcome {
+	json_t *added, *removed, *changed, *keys, *restart;
+};
+
+/* ---- what changes ---- */
+
+static void add_label(json_t *list, const struct qe_config_peer *peer)
+{
+	char label[QE_NAME_MAX + 1];
+
+	qe_peer_label(label, peer);
+	json_array_append_new(list, json_string(label));
+}
+
+static json_t *names_json(const struct qe_schema_key *const *keys, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_sprintf("%s.%s", keys[i]->section, keys[i]->key));
+	return list;
+}
+
+/* While the node has the peers of before. */
+static struct outcome foresee(const struct qe_reload_parts *parts, const struct qe_config *next)
+{
+	struct qe_config_change change = qe_config_compare(
+		qe_directory_config(parts->directory), next);
+	struct outcome outcome = {
+		.added = json_array(),
+		.removed = json_array(),
+		.changed = json_array(),
+		.keys = names_json(change.keys, change.n_keys),
+		.restart = names_json(change.restart, change.n_restart),
+	};
+
+	for (size_t i = 0; i < next->n_peers; i++) {
+		size_t slot = qe_node_find_peer(parts->node, &next->peers[i].id);
+
+		if (slot == SIZE_MAX)
+			add_label(outcome.added, &next->peers[i]);
+		else if (!qe_config_same_peer(
+				 qe_directory_peer(parts->directory, slot), &next->peers[i]))
+			add_label(outcome.changed, &next->peers[i]);
+	}
+	return outcome;
+}
+
+/* Once it has those of the next. */
+static void note_removed(struct outcome *outcome, const struct qe_reload_parts *parts)
+{
+	const struct qe_config *before = qe_directory_config(parts->directory);
+
+	for (size_t i = 0; i < before->n_peers; i++) {
+		if (qe_node_find_peer(parts->node, &before->peers[i].id) == SIZE_MAX)
+			add_label(outcome->removed, &before->peers[i]);
+	}
+}
+
+/* ---- what is said of it ---- */
+
+static void add_names(struct qe_text *text, const char *what, const json_t *names)
+{
+	size_t i;
+	json_t *name;
+
+	json_array_foreach((json_t *)names, i, name)
+		qe_text_addf(text, "%s%s", i == 0 ? what : ", ", json_string_value(name));
+}
+
+static void log_outcome(const struct qe_reload_parts *parts, const struct outcome *outcome)
+{
+	char text[800] = "";
+	struct qe_text to = qe_text_init(text, sizeof(text));
+
+	add_names(&to, "; peers added: ", outcome->added);
+	add_names(&to, "; peers removed: ", outcome->removed);
+	add_names(&to, "; peers changed: ", outcome->changed);
+	add_names(&to, "; changed: ", outcome->keys);
+	qe_log(parts->log, QE_LOG_INFO, "config_changed", nullptr, "configuration reloaded%s",
+		to.len > 0 ? text : ": nothing has changed");
+	text[0] = '\0';
+	to = qe_text_init(text, sizeof(text));
+	add_names(&to, "", outcome->restart);
+	if (to.len > 0)
+		qe_log(parts->log, QE_LOG_WARN, "needs_restart", nullptr,
+			"changes that count from the next start only: %s", text);
+}
+
+/* Takes what the outcome holds. */
+static json_t *outcome_json(const struct outcome *outcome)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "added", outcome->added, "removed",
+		outcome->removed, "changed", outcome->changed, "keys", outcome->keys, "restart",
+		outcome->restart);
+}
+
+static bool is_any(const struct outcome *outcome)
+{
+	return json_array_size(outcome->added) || json_array_size(outcome->removed) ||
+	       json_array_size(outcome->changed) || json_array_size(outcome->keys) ||
+	       json_array_size(outcome->restart);
+}
+
+static json_t *report(const struct qe_reload_parts *parts, const struct outcome *outcome)
+{
+	bool differs = is_any(outcome);
+	json_t *result;
+
+	log_outcome(parts, outcome);
+	result = outcome_json(outcome);
+	if (differs)
+		qe_audit_add(parts->audit, "config_changed", json_deep_copy(result));
+	if (result)
+		json_object_set_new(result, "ok", json_true());
+	return result;
+}
+
+static json_t *refuse(const struct qe_reload_parts *parts, const struct qe_diagnostics *diagnostics)
+{
+	for (size_t i = 0; i < diagnostics->n; i++) {
+		char line[700];
+		struct qe_text text = qe_text_init(line, sizeof(line));
+
+		qe_diagnostic_format(&text, &diagnostics->items[i]);
+		qe_log(parts->log, QE_LOG_ERROR, "reload_refused", nullptr,
+			"the configuration stays as it was: %s", line);
+	}
+	return qe_diagnostics_answer(diagnostics);
+}
+
+/* ---- doing it ---- */
+
+static enum qe_error load(const struct qe_reload_parts *parts, struct qe_config **ret_next,
+	struct qe_diagnostics *diagnostics)
+{
+	struct qe_config *next;
+	enum qe_error error;
+
+	QE_TRY(qe_config_load(&next, parts->inputs, diagnostics));
+	error = qe_config_check_identity(next, qe_key_get_id(parts->key), diagnostics);
+	if (error == QE_OK)
+		*ret_next = next;
+	else
+		qe_config_free(next);
+	return error;
+}
+
+static enum qe_error make_room(const struct qe_reload_parts *parts, const struct qe_config *next)
+{
+	QE_TRY(qe_directory_reserve(parts->directory, next, parts->node));
+	QE_TRY(qe_event_log_reserve(parts->event_log));
+	QE_TRY(qe_endpoints_reserve(parts->endpoints));
+	return qe_workers_reserve(parts->workers, qe_directory_slots(parts->directory));
+}
+
+static enum qe_error change_node(
+	const struct qe_reload_parts *parts, const struct qe_config *next, qe_time now)
+{
+	struct qe_configured configured;
+
+	QE_TRY(qe_configured_init(&configured, next, parts->key, parts->n_workers));
+	enum qe_error error = qe_node_reconfigure(parts->node, &configured.settings, now);
+
+	qe_configured_done(&configured);
+	return error;
+}
+
+/* A slot may have been another peer's before. */
+static void forget_former(const struct qe_reload_parts *parts, const struct qe_config *next)
+{
+	for (size_t i = 0; i < next->n_peers; i++) {
+		size_t slot = qe_node_find_peer(parts->node, &next->peers[i].id);
+
+		if (!qe_directory_peer(parts->directory, slot))
+			qe_event_log_forget(parts->event_log, slot);
+	}
+}
+
+static void tell_all(const struct qe_reload_parts *parts, struct qe_config *next, qe_time now)
+{
+	struct qe_config *before;
+
+	forget_former(parts, next);
+	before = qe_directory_change(parts->directory, next, parts->node);
+	qe_config_keep(before, next);
+	parts->log->level = next->monitoring.log_level;
+	if (qe_endpoints_change(parts->endpoints, now) != QE_OK)
+		qe_log(parts->log, QE_LOG_ERROR, "no_memory", nullptr,
+			"without memory: some peers have no endpoints until the next reload");
+	qe_workers_wake(parts->workers);
+	qe_host_change(parts->helper, parts->routes, before, next, parts->log);
+	qe_config_free(before);
+}
+
+/* *next is taken. */
+static enum qe_error apply(
+	const struct qe_reload_parts *parts, struct qe_config *next, struct outcome *ret_outcome)
+{
+	qe_time now = qe_clock_now();
+	struct outcome outcome = foresee(parts, next);
+	enum qe_error error = make_room(parts, next);
+
+	if (error == QE_OK)
+		error = change_node(parts, next, now);
+	if (error != QE_OK) {
+		json_decref(outcome_json(&outcome));
+		qe_config_free(next);
+		return error;
+	}
+	note_removed(&outcome, parts);
+	tell_all(parts, next, now);
+	*ret_outcome = outcome;
+	return QE_OK;
+}
+
+json_t *qe_reload(const struct qe_reload_parts *parts)
+{
+	struct qe_diagnostics diagnostics = {};
+	struct qe_config *next;
+	struct outcome outcome;
+	enum qe_error error = load(parts, &next, &diagnostics);
+
+	if (error == QE_OK)
+		error = apply(parts, next, &outcome);
+	if (error == QE_OK)
+		return report(parts, &outcome);
+	if (diagnostics.n == 0)
+		qe_diagnostics_add(
+			&diagnostics, "reload", 0, 0, nullptr, "%s", qe_error_text(error));
+	return refuse(parts, &diagnostics);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* A changed configuration without a restart: links of peers that stay are not touched. */
+#pragma once
+
+#include <jansson.h>
+
+#include "daemon/audit.h"
+#include "daemon/endpoints.h"
+#include "daemon/events.h"
+#include "daemon/routes.h"
+
+/* What a configuration is loaded from, and what is told of it; nothing is owned. */
+struct qe_reload_parts {
+	const struct qe_config_inputs *inputs;
+	struct qe_key *key;
+	struct qe_log *log;
+	struct qe_directory *directory;
+	struct qe_node *node;
+	struct qe_workers *workers;
+	struct qe_endpoints *endpoints;
+	struct qe_event_log *event_log;
+	struct qe_audit *audit; /* may be NULL */
+	struct qe_helper *helper;
+	struct qe_host_routes *routes;
+	unsigned n_workers;
+};
+
+/* Loads the configuration as at the start; unless something is wrong with it, it takes the place of
+ * the one in effect. Both outcomes are logged. The result of the method "reload": see docs/rpc.md;
+ * NULL without memory. */
+json_t *qe_reload(const struct qe_reload_parts *parts);
