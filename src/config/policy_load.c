@@ -5,6 +5,7 @@
 #include "config/policy_names.h"
 #include "net/addr.h"
 #include "policy/tests.h"
+#include "policy/unreachable.h"
 
 static const char *word_of(enum qe_action action)
 {
@@ -33,6 +34,19 @@ static void test_failed(void *ctx, const struct qe_policy_failure *failure)
 		failure->result.action == QE_ACTION_ALLOW ? "allows" : "denies", to);
 }
 
+static void rule_is_unreachable(void *ctx, const struct qe_policy_shadow *shadow)
+{
+	const struct judge *judge = ctx;
+	const struct qe_policy_rule *rule = &judge->source->rules[shadow->rule];
+	const struct qe_policy_rule *by = &judge->source->rules[shadow->by];
+
+	qe_diagnostics_add(&judge->findings->warnings, judge->file, rule->place.line,
+		rule->place.column, "rules",
+		"no packet reaches rule \"%s\": %s \"%s\" (line %u) %s all that it matches",
+		rule->id, shadow->alone ? "rule" : "rules before it such as", by->id,
+		by->place.line, shadow->alone ? "takes" : "take");
+}
+
 static enum qe_error judge_source(
 	const struct judge *judge, const struct qe_policy_member *members, size_t n_members)
 {
@@ -42,6 +56,8 @@ static enum qe_error judge_source(
 		&findings->errors, &findings->warnings));
 	if (findings->errors.n)
 		return QE_ERR_SYNTAX;
+	QE_TRY(qe_policy_find_unreachable(
+		judge->source, members, n_members, rule_is_unreachable, (void *)judge));
 	return qe_policy_run_tests(judge->source, members, n_members, test_failed, (void *)judge);
 }
 

@@ -93,6 +93,30 @@ static const struct {
 	{"[groups.a]\nmembers = [\"group:b\"]\n[groups.b]\nmembers = [\"group:people\"]\n" RULE(
 		 "r", "\"group:a\"", "\"*\"", "deny"),
 		"", "", ""},
+	/* rules that no packet reaches */
+	{RULE("a", "\"*\"", "\"10.0.0.0/8\"", "allow")
+			RULE("b", "\"nas\"", "\"10.1.0.0/16\"", "deny"),
+		"", "",
+		"p.toml:6:1: rules: no packet reaches rule \"b\": rule \"a\" (line 1) takes all "
+		"that "
+		"it matches"},
+	{RULE("a", "\"*\"", "\"0.0.0.0/1\"", "allow")
+			RULE("b", "\"*\"", "[\"::/0\", \"128.0.0.0/1\"]", "allow")
+				RULE("c", "\"nas\"", "\"*\"", "deny") "ports = 22\n",
+		"", "",
+		"p.toml:11:1: rules: no packet reaches rule \"c\": rules before it such as \"b\" "
+		"(line "
+		"6) take all that it matches"},
+	{RULE("a", "\"*\"", "\"*\"", "allow") "protocols = [\"tcp\"]\nports = [22]\n" RULE(
+		 "b", "\"*\"", "\"*\"", "allow") "protocols = [\"udp\"]\nports = [22]\n" RULE("c",
+		 "\"*\"", "\"*\"", "deny") "ports = 22\n",
+		"", "",
+		"p.toml:15:1: rules: no packet reaches rule \"c\": rules before it such as \"b\" "
+		"(line "
+		"8) take all that it matches"},
+	{RULE("a", "\"*\"", "\"*\"", "allow") "schedule = { days = \"mon\" }\n" RULE(
+		 "b", "\"nas\"", "\"*\"", "deny"),
+		"", "", ""},
 	/* tests */
 	{RULE("ssh", "\"laptop\"", "\"node:nas\"", "allow") TEST(
 		 "laptop", "node:nas", "22", "allow") TEST("nas", "100.64.0.2", "22", "deny"),
