@@ -86,6 +86,26 @@ static void show_losses(json_t *counters)
 	json_decref(losses);
 }
 
+/* What this host does not use, where it may come as a surprise. */
+static void show_kept_out(json_t *routes)
+{
+	json_t *route;
+	size_t i;
+
+	json_array_foreach(routes, i, route)
+	{
+		const char *reason = qe_get_text(route, "reason");
+
+		if (strcmp(reason, "overlaps") == 0)
+			printf("%-11s%s: overlaps %s on %s of this host\n", "Not routed",
+				qe_get_text(route, "prefix"), qe_get_text(route, "network"),
+				qe_get_text(route, "interface"));
+		else if (strcmp(reason, "failed") == 0)
+			printf("%-11s%s: %s\n", "Not routed", qe_get_text(route, "prefix"),
+				qe_get_text(route, "error"));
+	}
+}
+
 static void show_status(json_t *status)
 {
 	char addresses[TEXT_SIZE];
@@ -99,6 +119,7 @@ static void show_status(json_t *status)
 	printf("%-11s%s\n", "Listens", qe_get_text(status, "listen"));
 	printf("%-11s%s, MTU %" PRIu64 ", %s\n", "Interface", qe_get_text(status, "tun.name"),
 		qe_get_uint(status, "tun.mtu"), addresses);
+	show_kept_out(qe_get(status, "host_routes.kept_out"));
 	printf("%-11s%s, cipher %s, fresh keys every %" PRIu64 " s\n", "Crypto",
 		qe_get_text(status, "crypto.provider"), qe_get_text(status, "crypto.cipher"),
 		qe_get_uint(status, "rotate_secs"));

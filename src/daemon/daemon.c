@@ -31,11 +31,10 @@
 #include "daemon/endpoints.h"
 #include "daemon/events.h"
 #include "daemon/host.h"
-#include "daemon/host_change.h"
 #include "daemon/methods.h"
 #include "daemon/network.h"
 #include "daemon/reload.h"
-#include "daemon/routes.h"
+#include "daemon/router.h"
 #include "net/addr.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -59,8 +58,7 @@ struct daemon {
 	qe_time started;
 	bool stopping;
 
-	struct qe_helper *helper;
-	struct qe_watch helper_watch;
+	struct qe_router *router;
 	struct qe_loop *loop;
 	struct qe_watch signals;
 	struct qe_event_log *event_log;
@@ -70,7 +68,6 @@ struct daemon {
 	struct qe_unix_listener *listener;
 	struct qe_devices devices;
 	struct qe_network *network;
-	struct qe_host_routes *routes;
 	struct qe_workers *workers;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
@@ -112,9 +109,8 @@ static void forget(void *ctx)
 
 static enum qe_error start_helper(struct daemon *daemon)
 {
-	bool confined = false;
-	enum qe_error error = qe_helper_new(
-		&daemon->helper, daemon->config->network.tun_name, forget, daemon, &confined);
+	enum qe_error error = qe_router_new(
+		&daemon->router, daemon->config, &daemon->log, forget, daemon);
 
 	if (error != QE_OK)
 		return fail(daemon, error,
@@ -125,20 +121,7 @@ static enum qe_error start_helper(struct daemon *daemon)
 
 static void stop_helper(struct daemon *daemon)
 {
-	daemon->helper = qe_helper_free(daemon->helper);
-}
-
-/* The tunnel goes on with the routes that there are. */
-static void helper_says(struct qe_watch *watch, unsigned)
-{
-	struct daemon *daemon = QE_CONTAINER_OF(watch, struct daemon, helper_watch);
-
-	if (qe_helper_is_alive(daemon->helper))
-		return;
-	qe_loop_remove(daemon->loop, watch);
-	qe_log(&daemon->log, QE_LOG_ERROR, "helper_ended", nullptr,
-		"the process that changes the host's network has ended: routes stay as they are, "
-		"and forwarding and address translation after the end, too; start again");
+	daemon->router = qe_router_free(daemon->router);
 }
 
 /* ---- loop and signals ---- */
@@ -181,9 +164,6 @@ static enum qe_error start_loop(struct daemon *daemon)
 	enum qe_error error = qe_loop_new(&daemon->loop);
 
 	daemon->signals.ready = signal_came;
-	daemon->helper_watch = (struct qe_watch){qe_helper_fd(daemon->helper), helper_says};
-	if (error == QE_OK)
-		error = qe_loop_add(daemon->loop, &daemon->helper_watch, QE_READABLE);
 	if (error == QE_OK)
 		error = qe_signals_take(&daemon->signals.fd);
 	if (error == QE_OK)
@@ -377,38 +357,28 @@ static void stop_tun(struct daemon *daemon)
 	qe_devices_close_tun(&daemon->devices);
 }
 
-static enum qe_error start_addresses(struct daemon *daemon)
+static enum qe_error start_router(struct daemon *daemon)
 {
 	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
 	char why_text[400] = "";
 	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-	bool has_overlay;
-	enum qe_error error = qe_host_set_up(
-		daemon->netlink, daemon->helper, daemon->config, &overlay, &has_overlay, &why);
+	enum qe_error error = qe_router_start(
+		daemon->router, daemon->loop, daemon->netlink, &overlay, &why);
 
 	if (error != QE_OK)
 		return fail(daemon, error, "%s", why_text);
-	if (!has_overlay)
-		qe_log(&daemon->log, QE_LOG_WARN, "no_ipv6", nullptr,
-			"this host has no IPv6: overlay addresses cannot be reached from it");
 	return QE_OK;
 }
 
-/* Without it the node still serves its own host. */
-static enum qe_error start_forwarding(struct daemon *daemon)
+static void stop_router(struct daemon *daemon)
 {
-	char why_text[400] = "";
-	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-
-	if (qe_host_route_for_others(daemon->helper, daemon->config, &why) != QE_OK)
-		qe_log(&daemon->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s", why_text);
-	return QE_OK;
+	qe_router_stop(daemon->router);
 }
 
 static enum qe_error start_network(struct daemon *daemon)
 {
-	enum qe_error error = qe_network_new(
-		&daemon->network, daemon->directory, &daemon->log, daemon->loop, daemon->netlink);
+	enum qe_error error = qe_network_new(&daemon->network, daemon->directory, &daemon->log,
+		daemon->loop, daemon->netlink, daemon->router);
 
 	if (error != QE_OK)
 		return fail(daemon, error, "the host's network cannot be watched: %s",
@@ -419,27 +389,6 @@ static enum qe_error start_network(struct daemon *daemon)
 static void stop_network(struct daemon *daemon)
 {
 	daemon->network = qe_network_free(daemon->network);
-}
-
-static enum qe_error start_routes(struct daemon *daemon)
-{
-	const struct qe_host_routes_settings settings = qe_host_routes_settings_of(daemon->config);
-	enum qe_error error = qe_host_routes_new(
-		&daemon->routes, &settings, daemon->helper, daemon->netlink, &daemon->log);
-
-	if (error == QE_OK)
-		error = qe_host_routes_want(daemon->routes, daemon->config, true);
-	if (error != QE_OK)
-		return fail(
-			daemon, error, "the host's routes cannot be set: %s", qe_error_text(error));
-	qe_host_routes_run(daemon->routes);
-	qe_network_set_routes(daemon->network, daemon->routes);
-	return QE_OK;
-}
-
-static void stop_routes(struct daemon *daemon)
-{
-	daemon->routes = qe_host_routes_free(daemon->routes);
 }
 
 /* ---- privileges ---- */
@@ -543,6 +492,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.workers = daemon->workers,
 		.listen = qe_udp_local(daemon->devices.udps[0]),
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
+		.routes = qe_router_routes(daemon->router),
 		.started = daemon->started,
 		.stop = stop,
 		.reload = reload,
@@ -552,8 +502,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 
 	daemon->reload = (struct qe_reload_parts){daemon->inputs, daemon->key, &daemon->log,
 		daemon->directory, daemon->node, daemon->workers, daemon->endpoints,
-		daemon->event_log, daemon->audit, daemon->helper, daemon->routes,
-		daemon->devices.n};
+		daemon->event_log, daemon->audit, daemon->router, daemon->devices.n};
 	error = qe_service_new(&daemon->service, &settings);
 
 	if (error == QE_OK)
@@ -641,7 +590,7 @@ static void take_news(struct daemon *daemon)
 	qe_service_take_queries(daemon->service);
 	while (qe_resolver_take(daemon->resolver, &resolved))
 		qe_endpoints_resolved(daemon->endpoints, &resolved, qe_clock_now());
-	qe_host_routes_run(daemon->routes);
+	qe_router_run(daemon->router);
 }
 
 /* ---- all of it ---- */
@@ -658,10 +607,8 @@ static const struct stage {
 	{start_check, stop_check},
 	{start_udp, stop_udp},
 	{start_tun, stop_tun},
-	{start_addresses, nullptr},
-	{start_forwarding, nullptr},
 	{start_network, stop_network},
-	{start_routes, stop_routes},
+	{start_router, stop_router},
 	{start_sandbox, nullptr},
 	{start_audit_writer, nullptr},
 	{start_workers, stop_workers},

@@ -142,6 +142,59 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, struct qe_helper *helpe
 	return add_addrs(helper, config, why);
 }
 
+static bool has_addr(const struct qe_config *config, const struct qe_interface_addr *addr)
+{
+	const struct qe_config_list *addrs = &config->network.tun_addr;
+
+	for (size_t i = 0; i < addrs->n; i++) {
+		if (qe_addr_equal(&addrs->addrs[i].addr, &addr->addr) &&
+			addrs->addrs[i].prefix.length == addr->prefix.length)
+			return true;
+	}
+	return false;
+}
+
+static enum qe_error change_addr(struct qe_helper *helper, bool add,
+	const struct qe_interface_addr *addr, struct qe_text *why)
+{
+	uint8_t length = addr->prefix.length;
+	enum qe_error error = (add ? qe_helper_add_addr : qe_helper_remove_addr)(
+		helper, &addr->addr, length);
+	char text[QE_ADDR_TEXT_SIZE];
+
+	if (error == QE_OK)
+		return QE_OK;
+	qe_addr_format(text, &addr->addr);
+	qe_text_addf(why, "%sthe address %s/%u cannot be %s: %s", why->len > 0 ? "; " : "", text,
+		length, add ? "added" : "removed", qe_error_text(error));
+	return error;
+}
+
+/* Old ones first: an address may only have another length. */
+enum qe_error qe_host_change_addrs(struct qe_helper *helper, const struct qe_config *from,
+	const struct qe_config *to, struct qe_text *why)
+{
+	const struct {
+		const struct qe_config *these, *those;
+		bool add;
+	} steps[] = {{from, to, false}, {to, from, true}};
+	enum qe_error first = QE_OK;
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct qe_config_list *addrs = &steps[i].these->network.tun_addr;
+
+		for (size_t j = 0; j < addrs->n; j++) {
+			enum qe_error error = QE_OK;
+
+			if (!has_addr(steps[i].those, &addrs->addrs[j]))
+				error = change_addr(helper, steps[i].add, &addrs->addrs[j], why);
+			if (first == QE_OK)
+				first = error;
+		}
+	}
+	return first;
+}
+
 bool qe_host_is_overlay(const struct qe_prefix *prefix)
 {
 	return qe_prefix_covers(&overlay_network, prefix);

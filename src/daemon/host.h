@@ -21,6 +21,11 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, struct qe_helper *helpe
 	const struct qe_config *config, const struct qe_addr *overlay, bool *ret_overlay,
 	struct qe_text *why);
 
+/* The interface's addresses as another configuration has them. On an error *why names each that
+ * could not be changed. */
+enum qe_error qe_host_change_addrs(struct qe_helper *helper, const struct qe_config *from,
+	const struct qe_config *to, struct qe_text *why);
+
 /* Makes the host forward the families of what it forwards for: advertise_subnets and
  * forward_subnets; and translate addresses where masquerade says so. On an error *why has all that
  * could not be done. */

@@ -94,6 +94,7 @@ static json_t *report_status(
 		.crypto_provider = qe_node_crypto_provider(settings->node),
 		.listen = settings->listen,
 		.tun_segments_udp = settings->tun_segments_udp,
+		.routes = settings->routes,
 		.started = settings->started,
 	};
 

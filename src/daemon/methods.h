@@ -4,6 +4,7 @@
 
 #include "crypto/key.h"
 #include "daemon/directory.h"
+#include "daemon/routes.h"
 #include "daemon/workers.h"
 #include "rpc/server.h"
 
@@ -17,6 +18,7 @@ struct qe_service_settings {
 	struct qe_workers *workers;
 	struct qe_endpoint listen; /* as bound */
 	bool tun_segments_udp;
+	const struct qe_host_routes *routes;
 	qe_time started;
 	void (*stop)(void *ctx);      /* the method "stop" */
 	json_t *(*reload)(void *ctx); /* the method "reload": its result */

@@ -15,8 +15,8 @@ struct qe_network {
 	const struct qe_log *log;
 	struct qe_loop *loop;
 	struct qe_netlink *netlink;
+	struct qe_router *router;
 	struct qe_workers *workers;
-	struct qe_host_routes *routes;
 	struct qe_netlink_monitor *monitor;
 	struct qe_watch watch;
 	struct qe_alarm alarm;
@@ -37,7 +37,7 @@ static void settled(struct qe_alarm *alarm, qe_time now)
 		return;
 	}
 	network->fingerprint = fingerprint;
-	qe_host_routes_host_changed(network->routes);
+	qe_router_host_changed(network->router);
 	qe_log(network->log, QE_LOG_INFO, "network_changed", nullptr,
 		"addresses or routes of this host have changed");
 }
@@ -62,14 +62,15 @@ static enum qe_error set_up(struct qe_network *network)
 }
 
 enum qe_error qe_network_new(struct qe_network **ret_network, const struct qe_directory *directory,
-	const struct qe_log *log, struct qe_loop *loop, struct qe_netlink *netlink)
+	const struct qe_log *log, struct qe_loop *loop, struct qe_netlink *netlink,
+	struct qe_router *router)
 {
 	struct qe_network *network = malloc(sizeof(*network));
 	enum qe_error error;
 
 	if (!network)
 		return -ENOMEM;
-	*network = (struct qe_network){directory, log, loop, netlink};
+	*network = (struct qe_network){directory, log, loop, netlink, router};
 	error = set_up(network);
 	if (error != QE_OK) {
 		qe_network_free(network);
@@ -94,9 +95,4 @@ struct qe_network *qe_network_free(struct qe_network *network)
 void qe_network_set_workers(struct qe_network *network, struct qe_workers *workers)
 {
 	network->workers = workers;
-}
-
-void qe_network_set_routes(struct qe_network *network, struct qe_host_routes *routes)
-{
-	network->routes = routes;
 }

@@ -12,7 +12,6 @@
 #include "config/change.h"
 #include "crypto/key.h"
 #include "daemon/configured.h"
-#include "daemon/host_change.h"
 #include "os/clock.h"
 #include "rpc/diagnostics.h"
 
@@ -208,7 +207,7 @@ static void tell_all(const struct qe_reload_parts *parts, struct qe_config *next
 		qe_log(parts->log, QE_LOG_ERROR, "no_memory", nullptr,
 			"without memory: some peers have no endpoints until the next reload");
 	qe_workers_wake(parts->workers);
-	qe_host_change(parts->helper, parts->routes, before, next, parts->log);
+	qe_router_reconfigure(parts->router, next);
 	qe_config_free(before);
 }
 

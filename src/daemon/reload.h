@@ -7,7 +7,7 @@
 #include "daemon/audit.h"
 #include "daemon/endpoints.h"
 #include "daemon/events.h"
-#include "daemon/routes.h"
+#include "daemon/router.h"
 
 /* What a configuration is loaded from, and what is told of it; nothing is owned. */
 struct qe_reload_parts {
@@ -20,8 +20,7 @@ struct qe_reload_parts {
 	struct qe_endpoints *endpoints;
 	struct qe_event_log *event_log;
 	struct qe_audit *audit; /* may be NULL */
-	struct qe_helper *helper;
-	struct qe_host_routes *routes;
+	struct qe_router *router;
 	unsigned n_workers;
 };
 

@@ -251,17 +251,69 @@ static json_t *workers_json(const struct qe_worker_query *query)
 	return list;
 }
 
+/* Routes of the overlay that the host has, and has not. */
+struct host_routes {
+	size_t installed;
+	json_t *kept_out;
+};
+
+static const char *host_route_name(enum qe_host_route_state state)
+{
+	switch (state) {
+	case QE_HOST_ROUTE_INSTALLED:
+		return "installed";
+	case QE_HOST_ROUTE_NOT_ACCEPTED:
+		return "not_accepted";
+	case QE_HOST_ROUTE_OVERLAPS:
+		return "overlaps";
+	case QE_HOST_ROUTE_DEFAULT:
+		return "default";
+	case QE_HOST_ROUTE_FAILED:
+		return "failed";
+	}
+	return "unknown";
+}
+
+static void add_host_route(void *ctx, const struct qe_host_route *route)
+{
+	struct host_routes *routes = ctx;
+	json_t *json;
+
+	if (route->state == QE_HOST_ROUTE_INSTALLED) {
+		routes->installed++;
+		return;
+	}
+	json = json_pack("{s:o, s:s}", "prefix", prefix_json(&route->prefix), "reason",
+		host_route_name(route->state));
+	if (route->state == QE_HOST_ROUTE_OVERLAPS) {
+		json_object_set_new(json, "network", prefix_json(&route->network));
+		json_object_set_new(json, "interface", json_string(route->interface));
+	}
+	if (route->state == QE_HOST_ROUTE_FAILED)
+		json_object_set_new(json, "error", json_string(qe_error_text(route->error)));
+	json_array_append_new(routes->kept_out, json);
+}
+
+static json_t *host_routes_json(const struct qe_report_facts *facts)
+{
+	struct host_routes routes = {.kept_out = json_array()};
+
+	qe_host_routes_visit(facts->routes, add_host_route, &routes);
+	return json_pack("{s:o, s:o}", "installed", count_json(routes.installed), "kept_out",
+		routes.kept_out);
+}
+
 json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query)
 {
 	const struct qe_config *config = qe_directory_config(facts->directory);
 
-	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "version",
+	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "version",
 		QE_VERSION, "node", node_json(facts), "state", "running", "uptime_secs",
 		seconds_json(qe_time_since(facts->started, query->now)), "listen",
-		endpoint_json(&facts->listen), "tun", tun_json(facts), "crypto", crypto_json(facts),
-		"rotate_secs", config->security.rotate_secs, "peers",
-		peer_counts_json(facts->directory, query), "counters", counters_json(query),
-		"workers", workers_json(query));
+		endpoint_json(&facts->listen), "tun", tun_json(facts), "host_routes",
+		host_routes_json(facts), "crypto", crypto_json(facts), "rotate_secs",
+		config->security.rotate_secs, "peers", peer_counts_json(facts->directory, query),
+		"counters", counters_json(query), "workers", workers_json(query));
 }
 
 /* ---- peers ---- */

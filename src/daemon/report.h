@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "daemon/directory.h"
+#include "daemon/routes.h"
 #include "daemon/worker.h"
 
 struct qe_report_facts {
@@ -14,6 +15,7 @@ struct qe_report_facts {
 	const char *crypto_provider;
 	struct qe_endpoint listen;
 	bool tun_segments_udp;
+	const struct qe_host_routes *routes;
 	qe_time started;
 };
 

@@ -349,18 +349,17 @@ enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit,
 	return QE_OK;
 }
 
-bool qe_netlink_forwards(enum qe_family family)
+bool qe_netlink_has_carrier(struct qe_netlink *netlink, const char *interface)
 {
-	const char *path = family == QE_FAMILY_IPV4 ? "/proc/sys/net/ipv4/ip_forward"
-						    : "/proc/sys/net/ipv6/conf/all/forwarding";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char value = '1';
+	constexpr unsigned both = IFF_UP | IFF_RUNNING;
+	struct rtnl_link *link;
+	bool has;
 
-	if (fd < 0)
-		return true;
-	(void)!read(fd, &value, 1);
-	close(fd);
-	return value != '0';
+	if (rtnl_link_get_kernel(netlink->socket, 0, interface, &link) < 0)
+		return false;
+	has = (rtnl_link_get_flags(link) & both) == both;
+	rtnl_link_put(link);
+	return has;
 }
 
 /* ---- what changes ---- */

@@ -46,8 +46,8 @@ struct qe_host_entry {
 typedef void qe_host_visit(void *ctx, const struct qe_host_entry *entry);
 enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit, void *ctx);
 
-/* Whether the host passes on packets of others; true where that cannot be found out. */
-bool qe_netlink_forwards(enum qe_family family);
+/* Whether it is up and its cable, or what stands for one, is plugged in at both ends. */
+bool qe_netlink_has_carrier(struct qe_netlink *netlink, const char *interface);
 
 /* A descriptor that becomes readable when addresses, links or routes of the host change. */
 struct qe_netlink_monitor;

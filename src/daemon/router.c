@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "daemon/host.h"
+#include "daemon/router.h"
+
+struct qe_router {
+	const struct qe_config *config;
+	const struct qe_log *log;
+	struct qe_helper *helper;
+	struct qe_loop *loop;
+	struct qe_watch watch;
+	struct qe_host_routes *routes;
+};
+
+/* ---- the helper ---- */
+
+enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_config *config,
+	const struct qe_log *log, void (*forget)(void *ctx), void *ctx)
+{
+	struct qe_router *router = malloc(sizeof(*router));
+	bool confined = false;
+	enum qe_error error;
+
+	if (!router)
+		return -ENOMEM;
+	*router = (struct qe_router){.config = config, .log = log};
+	error = qe_helper_new(&router->helper, config->network.tun_name, forget, ctx, &confined);
+	if (error != QE_OK) {
+		free(router);
+		return error;
+	}
+	*ret_router = router;
+	return QE_OK;
+}
+
+struct qe_router *qe_router_free(struct qe_router *router)
+{
+	if (!router)
+		return nullptr;
+	qe_helper_free(router->helper);
+	free(router);
+	return nullptr;
+}
+
+/* The tunnel goes on with the routes that there are. */
+static void helper_says(struct qe_watch *watch, unsigned)
+{
+	struct qe_router *router = QE_CONTAINER_OF(watch, struct qe_router, watch);
+
+	if (qe_helper_is_alive(router->helper))
+		return;
+	qe_loop_remove(router->loop, watch);
+	watch->ready = nullptr;
+	qe_log(router->log, QE_LOG_ERROR, "helper_ended", nullptr,
+		"the process that changes the host's network has ended: routes stay as they are, "
+		"and forwarding and address translation after the end, too; start again");
+}
+
+static enum qe_error watch_helper(struct qe_router *router)
+{
+	struct qe_watch watch = {qe_helper_fd(router->helper), helper_says};
+	enum qe_error error;
+
+	router->watch = watch;
+	error = qe_loop_add(router->loop, &router->watch, QE_READABLE);
+	if (error != QE_OK)
+		router->watch.ready = nullptr;
+	return error;
+}
+
+/* ---- routes ---- */
+
+static struct qe_host_routes_settings routes_settings(const struct qe_config *config)
+{
+	return (struct qe_host_routes_settings){
+		.interface = config->network.tun_name,
+		.accept = config->overlay.accept_routes.prefixes,
+		.n_accept = config->overlay.accept_routes.n,
+		.over_lan = config->overlay.accept_routes_over_lan,
+	};
+}
+
+static void say_routes_failed(const struct qe_router *router, enum qe_error error)
+{
+	qe_log(router->log, QE_LOG_ERROR, "routes_failed", nullptr,
+		"the host's routes cannot be changed: %s", qe_error_text(error));
+}
+
+void qe_router_set_route(struct qe_router *router, const struct qe_prefix *prefix, bool wanted)
+{
+	enum qe_error error;
+
+	if (qe_host_is_overlay(prefix))
+		return;
+	error = qe_host_routes_set(router->routes, prefix, wanted);
+	if (error != QE_OK)
+		say_routes_failed(router, error);
+}
+
+/* All peers' own. Of what is said of a prefix the last counts. */
+static void set_routes(struct qe_router *router, const struct qe_config *config, bool wanted)
+{
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct qe_config_peer *peer = &config->peers[i];
+
+		for (size_t j = 0; j < peer->n_prefixes; j++)
+			qe_router_set_route(router, &peer->prefixes[j], wanted);
+	}
+}
+
+void qe_router_host_changed(struct qe_router *router)
+{
+	qe_host_routes_host_changed(router->routes);
+}
+
+void qe_router_run(struct qe_router *router)
+{
+	qe_host_routes_run(router->routes);
+}
+
+const struct qe_host_routes *qe_router_routes(const struct qe_router *router)
+{
+	return router->routes;
+}
+
+/* ---- start and changes ---- */
+
+/* Without it the node still serves its own host. */
+static void route_for_others(struct qe_router *router)
+{
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+
+	if (qe_host_route_for_others(router->helper, router->config, &why) != QE_OK)
+		qe_log(router->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s", text);
+}
+
+enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
+	struct qe_netlink *netlink, const struct qe_addr *overlay, struct qe_text *why)
+{
+	struct qe_host_routes_settings settings = routes_settings(router->config);
+	bool has_overlay;
+	enum qe_error error;
+
+	router->loop = loop;
+	QE_TRY(qe_host_set_up(netlink, router->helper, router->config, overlay, &has_overlay, why));
+	if (!has_overlay)
+		qe_log(router->log, QE_LOG_WARN, "no_ipv6", nullptr,
+			"this host has no IPv6: overlay addresses cannot be reached from it");
+	route_for_others(router);
+	error = qe_host_routes_new(
+		&router->routes, &settings, router->helper, netlink, router->log);
+	if (error == QE_OK)
+		error = watch_helper(router);
+	if (error != QE_OK) {
+		qe_text_addf(why, "the host's routes cannot be set: %s", qe_error_text(error));
+		return error;
+	}
+	set_routes(router, router->config, true);
+	qe_router_run(router);
+	return QE_OK;
+}
+
+void qe_router_stop(struct qe_router *router)
+{
+	router->routes = qe_host_routes_free(router->routes);
+	if (router->watch.ready)
+		qe_loop_remove(router->loop, &router->watch);
+	router->watch.ready = nullptr;
+}
+
+void qe_router_reconfigure(struct qe_router *router, const struct qe_config *config)
+{
+	struct qe_host_routes_settings settings = routes_settings(config);
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	enum qe_error error;
+
+	if (qe_host_change_addrs(router->helper, router->config, config, &why) != QE_OK)
+		qe_log(router->log, QE_LOG_ERROR, "addresses_failed", nullptr, "%s", text);
+	set_routes(router, router->config, false);
+	set_routes(router, config, true);
+	router->config = config;
+	route_for_others(router);
+	error = qe_host_routes_configure(router->routes, &settings);
+	if (error != QE_OK)
+		say_routes_failed(router, error);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * The host's part in the overlay: the interface with its addresses, the routes into it, forwarding
+ * and address translation for others; all of it by way of the helper, which is made first and ends
+ * last. Control thread.
+ */
+#pragma once
+
+#include "daemon/routes.h"
+#include "os/loop.h"
+
+struct qe_router;
+
+/* Starts the helper: while there is no other thread, and as early as can be. forget: see
+ * qe_helper_new. The configuration and the log must outlive it, or the configuration until
+ * qe_router_reconfigure gives another. */
+enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_config *config,
+	const struct qe_log *log, void (*forget)(void *ctx), void *ctx);
+/* Waits until the host is as it was. NULL-safe. */
+struct qe_router *qe_router_free(struct qe_router *router);
+
+/* Once the interface is there, and while privileges are: it is brought up with the addresses, of
+ * which overlay is the node's own, and the rest follows. On an error *why says what could not be
+ * done; what the node can do without is only logged. */
+enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
+	struct qe_netlink *netlink, const struct qe_addr *overlay, struct qe_text *why);
+/* Before the loop and the netlink socket go. */
+void qe_router_stop(struct qe_router *router);
+
+/* Another configuration, of which all but the interface's name and MTU is taken up. What fails is
+ * logged. */
+void qe_router_reconfigure(struct qe_router *router, const struct qe_config *config);
+
+/* The overlay leads there, or does so no more; gone: to no other node. */
+void qe_router_set_route(struct qe_router *router, const struct qe_prefix *prefix, bool wanted);
+void qe_router_host_changed(struct qe_router *router);
+/* Does what has come up; cheap when that is nothing. */
+void qe_router_run(struct qe_router *router);
+
+const struct qe_host_routes *qe_router_routes(const struct qe_router *router);
