@@ -15,6 +15,7 @@
 #define EVENTS 300
 #define PEERS 4
 #define PREFIXES 14
+#define CELLS (2 * PREFIXES) /* of a peer: one for each prefix and kind */
 #define NONE (-1)
 
 static const char *const texts[PREFIXES] = {"0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16",
@@ -102,6 +103,11 @@ static bool is_refused(int who, int prefix, bool gateway)
 	return false;
 }
 
+static struct cell *cell_at(int who, int i)
+{
+	return &model.peers[who].cells[i / 2][i % 2];
+}
+
 static void settle_cell(int who, int prefix, int gateway, qe_time now)
 {
 	struct peer *peer = &model.peers[who];
@@ -119,14 +125,10 @@ static void settle_cell(int who, int prefix, int gateway, qe_time now)
 	cell->available = available;
 }
 
-#define FOR_EACH_CELL(prefix, gateway) \
-	for (int prefix = 0; prefix < PREFIXES; prefix++) \
-		for (int gateway = 0; gateway < 2; gateway++)
-
 static void settle_cells(int who, qe_time now)
 {
-	FOR_EACH_CELL(i, gateway)
-	settle_cell(who, i, gateway, now);
+	for (int i = 0; i < CELLS; i++)
+		settle_cell(who, i / 2, i % 2, now);
 }
 
 static void judge_peer(int who, qe_time now)
@@ -152,8 +154,8 @@ static void judge_peer(int who, qe_time now)
 		cell->announced = true;
 		cell->metric = peer->speech.items[i].metric;
 	}
-	FOR_EACH_CELL(i, gateway)
-	peer->cells[i][gateway].announced &= said[i][gateway];
+	for (int i = 0; i < CELLS; i++)
+		cell_at(who, i)->announced &= said[i / 2][i % 2];
 	settle_cells(who, now);
 }
 
@@ -263,9 +265,8 @@ static void choose(int prefix, qe_time now)
 static void age_cells(qe_time now)
 {
 	for (int who = 0; who < PEERS; who++)
-		FOR_EACH_CELL(i, gateway)
-		{
-			struct cell *cell = &model.peers[who].cells[i][gateway];
+		for (int i = 0; i < CELLS; i++) {
+			struct cell *cell = cell_at(who, i);
 
 			damping_is_suppressed(&cell->damping, now);
 			if (!cell->claimed && !cell->configured &&
@@ -365,9 +366,8 @@ static void check_shown(const struct qe_rib *rib)
 	for (int i = 0; i < PREFIXES; i++)
 		expected += model.local[i];
 	for (int who = 0; who < PEERS; who++)
-		FOR_EACH_CELL(i, gateway)
-		{
-			const struct cell *cell = &model.peers[who].cells[i][gateway];
+		for (int i = 0; i < CELLS; i++) {
+			const struct cell *cell = cell_at(who, i);
 
 			expected += cell->claimed || cell->damping.suppressed;
 		}
@@ -402,8 +402,8 @@ static void event_grants(struct qe_rib *rib, int who, qe_time now)
 
 	if (!peer->exists) {
 		*peer = (struct peer){.exists = true, .rtt = QE_TIME_NEVER};
-		FOR_EACH_CELL(i, gateway)
-		peer->cells[i][gateway].better_since = QE_TIME_NEVER;
+		for (int i = 0; i < CELLS; i++)
+			cell_at(who, i)->better_since = QE_TIME_NEVER;
 	}
 	random_set(peer->own, 4);
 	random_set(peer->gateway, 3);
@@ -469,8 +469,8 @@ static void event_down(struct qe_rib *rib, int who, qe_time now)
 		peer->rtt = QE_TIME_NEVER;
 		peer->speech.n = 0;
 		model.refused[who] = 0;
-		FOR_EACH_CELL(i, gateway)
-		peer->cells[i][gateway].announced = false;
+		for (int i = 0; i < CELLS; i++)
+			cell_at(who, i)->announced = false;
 	}
 	settle_cells(who, now);
 }
