@@ -681,6 +681,35 @@ static void a_metric_that_flaps_is_damped(void **)
 	qe_rib_free(rib);
 }
 
+/* It may change its mind about the metric as often as it likes: that is what is damped. */
+static void the_default_gateway_stays_when_damped(void **)
+{
+	struct qe_rib *rib = make_rib();
+
+	grant(rib, 1, (struct grants){.default_gateway = true});
+	grant(rib, 2, (struct grants){.exit = true});
+	qe_rib_peer_up(rib, 1, 0);
+	for (unsigned i = 0; i < 20; i++) {
+		if (i % 2)
+			announce(rib, 1, nullptr, 0, i * S / 10);
+		else
+			ANNOUNCE(rib, 1, i * S / 10, {"0.0.0.0/0", true, 1});
+		qe_rib_run(rib, i * S / 10);
+		assert_used("0.0.0.0/0", QE_NEXT_HOP_GATEWAY, 1);
+	}
+	ANNOUNCE(rib, 1, 2 * S, {"0.0.0.0/0", true, 1});
+	for (uint16_t metric = 1; metric < 9; metric++)
+		ANNOUNCE(rib, 1, 2 * S, {"0.0.0.0/0", true, metric});
+	qe_rib_peer_up(rib, 2, 2 * S);
+	ANNOUNCE(rib, 2, 2 * S, {"0.0.0.0/0", true, 10});
+	qe_rib_run(rib, 2 * S);
+	assert_used("0.0.0.0/0", QE_NEXT_HOP_GATEWAY, 2);
+	qe_rib_peer_down(rib, 2, false, 3 * S);
+	qe_rib_run(rib, 3 * S);
+	assert_used("0.0.0.0/0", QE_NEXT_HOP_GATEWAY, 1);
+	qe_rib_free(rib);
+}
+
 /* ---- what is shown ---- */
 
 static void assert_seen(
@@ -741,6 +770,7 @@ int main(void)
 		cmocka_unit_test(ever_new_prefixes_are_bounded),
 		cmocka_unit_test(what_flaps_is_damped),
 		cmocka_unit_test(a_metric_that_flaps_is_damped),
+		cmocka_unit_test(the_default_gateway_stays_when_damped),
 		cmocka_unit_test(says_why),
 	};
 
