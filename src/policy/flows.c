@@ -52,52 +52,17 @@ struct flow_account {
 
 /* ---- keys ---- */
 
-enum : uint64_t { KEY_IPV6 = 1 << 10 };
-constexpr unsigned KEY_ROLE = 8;
-constexpr unsigned KEY_SUBJECT = 11;
 constexpr uint64_t KEY_ROLE_MASK = 3 << KEY_ROLE;
 constexpr uint64_t KEY_PORTS = UINT64_C(0xffffffff00000000);
-
-static void store_addr(uint64_t to[static 2], const struct qe_addr *addr)
-{
-	uint32_t ipv4;
-
-	if (addr->family == QE_FAMILY_IPV4) {
-		memcpy(&ipv4, addr->bytes, sizeof(ipv4));
-		to[0] = ipv4;
-		to[1] = 0;
-	} else {
-		memcpy(to, addr->bytes, 16);
-	}
-}
-
-static struct flow_key make_key(
-	const struct qe_addr *source, const struct qe_addr *destination, uint64_t rest)
-{
-	struct flow_key key = {.rest = rest};
-
-	if (source->family == QE_FAMILY_IPV6)
-		key.rest |= KEY_IPV6;
-	store_addr(key.source, source);
-	store_addr(key.destination, destination);
-	return key;
-}
-
-struct flow_key flow_key_make(const struct qe_addr *source, const struct qe_addr *destination,
-	uint8_t protocol, enum flow_role role, uint16_t source_port, uint16_t destination_port)
-{
-	return make_key(source, destination,
-		(uint64_t)source_port << 48 | (uint64_t)destination_port << 32 |
-			(uint64_t)role << KEY_ROLE | protocol);
-}
 
 struct flow_key flow_key_make_fragments(const struct qe_addr *source,
 	const struct qe_addr *destination, uint8_t protocol, uint32_t id, uint32_t subject)
 {
 	/* Slots have 17 bits at the most, and this node's number is unlike all of them. */
-	return make_key(source, destination,
-		(uint64_t)id << 32 | (subject << KEY_SUBJECT) |
-			(uint64_t)FLOW_FRAGMENTS << KEY_ROLE | protocol);
+	struct flow_key key = flow_key_make(source, destination, protocol, FLOW_FRAGMENTS, 0, 0);
+
+	key.rest |= (uint64_t)id << 32 | (subject << KEY_SUBJECT);
+	return key;
 }
 
 static enum flow_role role_of(uint64_t rest)
@@ -416,18 +381,6 @@ struct candidate {
 	uint64_t tag, life, rank; /* 0: none */
 };
 
-/* The higher, the sooner it is taken. A free place counts more in the emptier bucket. */
-static uint64_t rank_of(uint64_t tag, uint64_t life, size_t n_free, uint32_t now)
-{
-	if (is_free(tag))
-		return (UINT64_C(4) << 32) + n_free;
-	if (has_expired(life, now))
-		return UINT64_C(3) << 32;
-	if (!track_is_replied(flow_state(life)))
-		return (UINT64_C(2) << 32) + idle_ticks(life, now);
-	return (UINT64_C(1) << 32) + idle_ticks(life, now);
-}
-
 static size_t count_free(const struct flow_bucket *bucket)
 {
 	size_t n = 0;
@@ -437,51 +390,69 @@ static size_t count_free(const struct flow_bucket *bucket)
 	return n;
 }
 
+static void consider_free(const struct flows *flows, size_t bucket, struct candidate *best)
+{
+	size_t n_free = count_free(&flows->buckets[bucket]);
+
+	for (size_t way = 0; way < WAYS && n_free > best->rank; way++) {
+		uint64_t tag = load(&flows->buckets[bucket].tags[way]);
+
+		if (is_free(tag) && !is_claimed(tag))
+			*best = (struct candidate){bucket * WAYS + way, tag, 0, n_free};
+	}
+}
+
+/* The higher, the sooner it gives way. */
+static uint64_t rank_of(uint64_t life, uint32_t now)
+{
+	if (has_expired(life, now))
+		return UINT64_C(3) << 32;
+	if (!track_is_replied(flow_state(life)))
+		return (UINT64_C(2) << 32) + idle_ticks(life, now);
+	return (UINT64_C(1) << 32) + idle_ticks(life, now);
+}
+
 static size_t count_owned(const struct flow_bucket *bucket, uint64_t data)
 {
 	size_t n = 0;
 
 	for (size_t way = 0; way < WAYS; way++)
-		n += !is_free(load(&bucket->tags[way])) &&
-		     load(&bucket->entries[way].data) >> 32 == data >> 32;
+		n += load(&bucket->entries[way].data) >> 32 == data >> 32;
 	return n;
 }
 
-static void consider(const struct flows *flows, size_t bucket, const uint64_t *only_data,
+/* own: NULL, or whose owner's alone. */
+static void consider_taken(const struct flows *flows, size_t bucket, const uint64_t *own,
 	uint32_t now, struct candidate *best)
 {
 	const struct flow_bucket *at = &flows->buckets[bucket];
-	size_t n_free = count_free(at);
 
 	for (size_t way = 0; way < WAYS; way++) {
-		struct candidate candidate = {
-			.position = bucket * WAYS + way,
-			.tag = load(&at->tags[way]),
-			.life = load(&at->entries[way].life),
-		};
+		uint64_t tag = load(&at->tags[way]), life = load(&at->entries[way].life);
+		uint64_t rank = rank_of(life, now);
 
-		if (is_claimed(candidate.tag))
+		if (is_claimed(tag) || rank <= best->rank ||
+			(own && !has_expired(life, now) &&
+				load(&at->entries[way].data) >> 32 != *own >> 32))
 			continue;
-		candidate.rank = rank_of(candidate.tag, candidate.life, n_free, now);
-		if (only_data && candidate.rank < UINT64_C(3) << 32 &&
-			load(&at->entries[way].data) >> 32 != *only_data >> 32)
-			continue;
-		if (candidate.rank > best->rank)
-			*best = candidate;
+		*best = (struct candidate){bucket * WAYS + way, tag, life, rank};
 	}
 }
 
 static struct candidate choose(
 	const struct flows *flows, uint64_t hash, uint64_t data, uint32_t now)
 {
-	size_t first = first_bucket(flows, hash), second = second_bucket(flows, hash);
-	bool own = count_owned(&flows->buckets[first], data) +
-			   count_owned(&flows->buckets[second], data) >=
-		   WAYS;
+	size_t first = first_bucket(flows, hash), second = second_bucket(flows, hash), n_own;
 	struct candidate best = {};
 
-	consider(flows, first, own ? &data : nullptr, now, &best);
-	consider(flows, second, own ? &data : nullptr, now, &best);
+	consider_free(flows, first, &best);
+	consider_free(flows, second, &best);
+	if (best.rank > 0)
+		return best;
+	n_own = count_owned(&flows->buckets[first], data) +
+		count_owned(&flows->buckets[second], data);
+	consider_taken(flows, first, n_own >= WAYS ? &data : nullptr, now, &best);
+	consider_taken(flows, second, n_own >= WAYS ? &data : nullptr, now, &best);
 	return best;
 }
 
@@ -546,6 +517,26 @@ bool flows_insert(
 }
 
 /* ---- to change ---- */
+
+bool flows_touch(struct flows *flows, struct flow_ref ref, bool reply, uint32_t generation,
+	uint32_t now, uint64_t *ret_data)
+{
+	struct flow_entry *entry = entry_at(flows, ref.position);
+	const word *tag = tag_at(flows, ref.position);
+	uint64_t before = load(tag), life = load(&entry->life), data = load(&entry->data);
+	uint32_t judged = (uint32_t)load(&entry->judged);
+
+	if ((uint32_t)before != ref.version || is_free(before) || judged != generation ||
+		atomic_load_explicit(tag, memory_order_relaxed) != before ||
+		!track_is_steady(flow_state(life), reply))
+		return false;
+	if (flow_seen(life) != now &&
+		(has_expired(life, now) ||
+			!swap(&entry->life, life, (life & ~(uint64_t)UINT32_MAX) | now)))
+		return false;
+	*ret_data = data;
+	return true;
+}
 
 bool flows_update(
 	struct flows *flows, const struct flow_view *view, enum track_state state, uint32_t now)

@@ -17,8 +17,42 @@ struct flow_key {
 	uint64_t rest; /* ports, role, family, protocol */
 };
 
-struct flow_key flow_key_make(const struct qe_addr *source, const struct qe_addr *destination,
-	uint8_t protocol, enum flow_role role, uint16_t source_port, uint16_t destination_port);
+/* The rest: source port 16, destination port 16; of fragments, subject 21; IPv6 1, role 2, protocol
+ * 8. */
+enum : uint64_t { KEY_IPV6 = 1 << 10 };
+constexpr unsigned KEY_ROLE = 8;
+constexpr unsigned KEY_SUBJECT = 11;
+
+static inline void flow_key_store_addr(uint64_t to[static 2], const struct qe_addr *addr)
+{
+	uint32_t ipv4;
+
+	if (addr->family == QE_FAMILY_IPV4) {
+		memcpy(&ipv4, addr->bytes, sizeof(ipv4));
+		to[0] = ipv4;
+		to[1] = 0;
+	} else {
+		memcpy(to, addr->bytes, 16);
+	}
+}
+
+/* Both addresses are of one family. */
+static inline struct flow_key flow_key_make(const struct qe_addr *source,
+	const struct qe_addr *destination, uint8_t protocol, enum flow_role role,
+	uint16_t source_port, uint16_t destination_port)
+{
+	struct flow_key key = {
+		.rest = (uint64_t)source_port << 48 | (uint64_t)destination_port << 32 |
+			(uint64_t)role << KEY_ROLE | protocol,
+	};
+
+	if (source->family == QE_FAMILY_IPV6)
+		key.rest |= KEY_IPV6;
+	flow_key_store_addr(key.source, source);
+	flow_key_store_addr(key.destination, destination);
+	return key;
+}
+
 /* Of the datagram that fragments belong to; protocol: 0 for IPv6. It has no reverse. */
 struct flow_key flow_key_make_fragments(const struct qe_addr *source,
 	const struct qe_addr *destination, uint8_t protocol, uint32_t id, uint32_t subject);
@@ -113,6 +147,10 @@ bool flows_find(const struct flows *flows, const struct flow_key *key, uint32_t 
 /* The flow that stood there, found in the direction told, if it still does. */
 bool flows_look(const struct flows *flows, struct flow_ref ref, bool reply, uint32_t now,
 	struct flow_view *ret_view);
+/* For the packets of which there are most: plain ones that change no state, of a flow that this
+ * generation of the policy has judged. False: look closer. */
+bool flows_touch(struct flows *flows, struct flow_ref ref, bool reply, uint32_t generation,
+	uint32_t now, uint64_t *ret_data);
 /* If need be in the place of another flow: one that has expired; else one that nobody has answered;
  * else the one that has been silent longest. An owner (the upper half of data) that has half of the
  * places in question gives one of its own. False: others were faster, several times. */

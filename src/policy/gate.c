@@ -371,12 +371,62 @@ static bool check_whole(struct check *check, struct flow_ref *ret_ref, bool *ret
 	return deny_fragment(check);
 }
 
+static void check_packet(struct check *check)
+{
+	struct flow_ref ref = FLOW_NOWHERE;
+	bool reply = false, allowed = check_whole(check, &ref, &reply);
+
+	if (!check->tuple.first_fragment)
+		return;
+	forget_fragments(check);
+	if (allowed)
+		expect_fragments(check, ref, reply);
+}
+
 /* ---- the question ---- */
+
+static bool is_plain(const struct qe_packet *packet)
+{
+	if (packet->fragment)
+		return false;
+	return packet->protocol == QE_IP_UDP ||
+	       (packet->protocol == QE_IP_TCP && track_event_of(packet->tcp_flags) == TRACK_PLAIN);
+}
+
+/* One more packet of the flow that was last seen: nothing else needs to be looked at. */
+static bool check_cached(struct qe_gate *gate, const struct qe_gate_cache *cache,
+	uint32_t generation, const struct qe_gate_packet *asked, uint32_t now,
+	struct qe_policy_result *ret_result)
+{
+	const struct qe_packet *packet = asked->packet;
+	struct flow_ref ref = {cache->position, cache->version};
+	struct flow_key key, cached;
+	uint64_t data;
+
+	if (cache->from != asked->from || !is_plain(packet))
+		return false;
+	memcpy(&cached, cache->key, sizeof(cached));
+	key = flow_key_make(&packet->source, &packet->destination, packet->protocol, FLOW_EITHER,
+		packet->source_port, packet->destination_port);
+	if (!flow_key_equal(&key, &cached) ||
+		!flows_touch(&gate->flows, ref, cache->reply, generation, now, &data))
+		return false;
+	flows_add(&gate->flows, ref, cache->reply, asked->packets, asked->bytes.len);
+	*ret_result = (struct qe_policy_result){QE_ACTION_ALLOW, false, (uint32_t)data};
+	return true;
+}
 
 enum qe_action qe_gate_check(struct qe_gate *gate, struct qe_gate_cache *cache,
 	const struct qe_policy *policy, uint64_t generation, const struct qe_gate_packet *packet,
 	qe_time now, struct qe_policy_result *ret_result)
 {
+	if (policy == nullptr) {
+		*ret_result = (struct qe_policy_result){QE_ACTION_ALLOW, false, QE_POLICY_NO_RULE};
+		return QE_ACTION_ALLOW;
+	}
+	if (cache &&
+		check_cached(gate, cache, (uint32_t)generation, packet, tick_of(now), ret_result))
+		return QE_ACTION_ALLOW;
 	struct check check = {
 		.gate = gate,
 		.cache = cache,
@@ -385,22 +435,12 @@ enum qe_action qe_gate_check(struct qe_gate *gate, struct qe_gate_cache *cache,
 		.generation = (uint32_t)generation,
 		.now = tick_of(now),
 		.time = now,
-		.result = {QE_ACTION_ALLOW, false, QE_POLICY_NO_RULE},
 	};
-	struct flow_ref ref = FLOW_NOWHERE;
-	bool reply = false, allowed = true;
 
-	if (policy != nullptr) {
-		tuple_read(&check.tuple, packet->packet, packet->bytes, packet->from);
-		allowed = check_whole(&check, &ref, &reply);
-		if (check.tuple.first_fragment) {
-			forget_fragments(&check);
-			if (allowed)
-				expect_fragments(&check, ref, reply);
-		}
-	}
+	tuple_read(&check.tuple, packet->packet, packet->bytes, packet->from);
+	check_packet(&check);
 	*ret_result = check.result;
-	return allowed ? QE_ACTION_ALLOW : QE_ACTION_DENY;
+	return check.result.action;
 }
 
 /* ---- the control thread's part ---- */

@@ -115,10 +115,3 @@ bool track_is_closed(enum track_state state)
 {
 	return state == TRACK_TIME_WAIT || state == TRACK_RESET;
 }
-
-bool track_is_replied(enum track_state state)
-{
-	return state == TRACK_ESTABLISHED || state == TRACK_ORIGIN_DONE ||
-	       state == TRACK_REPLY_DONE || state == TRACK_UDP || state == TRACK_ECHO ||
-	       state == TRACK_OTHER;
-}

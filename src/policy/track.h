@@ -55,4 +55,22 @@ enum track_event track_event_of(uint8_t tcp_flags); /* 0 for all but TCP: TRACK_
 enum track_state track_begin(uint8_t protocol, enum track_event event);
 enum track_state track_next(enum track_state state, bool reply, enum track_event event);
 bool track_is_closed(enum track_state state);
-bool track_is_replied(enum track_state state); /* the other side has agreed to it */
+
+/* The other side has agreed to it. */
+static inline bool track_is_replied(enum track_state state)
+{
+	constexpr uint32_t replied = 1u << TRACK_ESTABLISHED | 1u << TRACK_ORIGIN_DONE |
+				     1u << TRACK_REPLY_DONE | 1u << TRACK_UDP | 1u << TRACK_ECHO |
+				     1u << TRACK_OTHER;
+
+	return replied >> state & 1;
+}
+
+/* A plain packet changes nothing. */
+static inline bool track_is_steady(enum track_state state, bool reply)
+{
+	constexpr uint32_t waiting = 1u << TRACK_PICKED_UP | 1u << TRACK_UDP_NEW |
+				     1u << TRACK_ECHO_NEW | 1u << TRACK_OTHER_NEW;
+
+	return track_is_replied(state) || (!reply && (waiting >> state & 1));
+}
