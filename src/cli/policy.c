@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* policy check and policy explain, which ask the files and not the daemon. */
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "cli/settings.h"
-#include "config/policy_explain.h"
 #include "config/policy_load.h"
 #include "config/policy_members.h"
-#include "net/addr.h"
+#include "daemon/policy.h"
 #include "rpc/diagnostics.h"
 
 /* What both need: the nodes that a policy may name, and its file. */
@@ -134,37 +131,11 @@ enum qe_exit qe_command_policy_check(const struct qe_args *args)
 
 /* ---- explain ---- */
 
-static const char *word_of(enum qe_action action)
-{
-	return action == QE_ACTION_ALLOW ? "allow" : "deny";
-}
-
-static json_t *answer_json(
-	const struct qe_policy_source *source, const struct qe_policy_answer *answer)
-{
-	char to[QE_ADDR_TEXT_SIZE], reason[400];
-	struct qe_text text = qe_text_init(reason, sizeof reason);
-	const struct qe_policy_result *result = &answer->result;
-
-	qe_addr_format(to, &answer->to);
-	qe_policy_answer_add_reason(&text, source, answer);
-	json_t *json = json_pack("{s:s, s:s, s:b, s:s}", "to", to, "verdict",
-		word_of(result->action), "log", result->log, "reason", reason);
-	if (result->rule != QE_POLICY_NO_RULE) {
-		json_object_set_new(json, "rule", json_string(source->rules[result->rule].id));
-		json_object_set_new(
-			json, "line", json_integer(source->rules[result->rule].place.line));
-	}
-	return json;
-}
-
 static enum qe_exit show_answers(const struct qe_args *args, const char *file,
 	const struct qe_policy_source *source, const struct qe_policy_answers *answers)
 {
-	json_t *list = json_array();
+	json_t *list = qe_policy_answers_json(source, answers);
 
-	for (size_t i = 0; i < answers->n; i++)
-		json_array_append_new(list, answer_json(source, &answers->items[i]));
 	if (qe_args_get(args, "json"))
 		return qe_print_json(json_pack("{s:s, s:o}", "file", file, "answers", list));
 	for (size_t i = 0; i < answers->n; i++) {

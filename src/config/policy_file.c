@@ -96,7 +96,7 @@ static bool read_zone(struct qe_policy_reader *reader, void *to, const struct qe
 	return qe_policy_read_zone(reader, to, value);
 }
 
-static const struct qe_policy_key schedule_keys[] = {
+const struct qe_policy_key qe_policy_schedule_keys[] = {
 	{"days", false, "days such as \"mon\" or \"mon-fri\"", read_days},
 	{"hours", false, "a range such as \"09:00-17:30\"", read_hours},
 	{"time_zone", false, "a name such as \"Europe/Berlin\"", read_zone},
@@ -113,7 +113,8 @@ static bool read_schedule(
 		return qe_policy_out_of_memory(reader);
 	*rule->schedule = (struct qe_policy_schedule){
 		.days = QE_POLICY_EVERY_DAY, .until = 24 * 60};
-	return qe_policy_read_table(reader, "rules.schedule", schedule_keys, rule->schedule, value);
+	return qe_policy_read_table(
+		reader, "rules.schedule", qe_policy_schedule_keys, rule->schedule, value);
 }
 
 static bool read_members(
@@ -179,11 +180,11 @@ static bool read_expect(
 	return qe_policy_read_action(reader, &test->expect, value);
 }
 
-static const struct qe_policy_key group_keys[] = {
+const struct qe_policy_key qe_policy_group_keys[] = {
 	{"members", true, "a list of " EXPECTED_NODES, read_members},
 	{},
 };
-static const struct qe_policy_key rule_keys[] = {
+const struct qe_policy_key qe_policy_rule_keys[] = {
 	{"id", true, EXPECTED_NAME, read_id},
 	{"subject", true, "\"*\", or " EXPECTED_NODES, read_subjects},
 	{"object", true, "\"*\", or prefixes, \"node:NAME\" or \"group:NAME\"", read_objects},
@@ -195,7 +196,7 @@ static const struct qe_policy_key rule_keys[] = {
 	{"schedule", false, "a table with days, hours and time_zone", read_schedule},
 	{},
 };
-static const struct qe_policy_key test_keys[] = {
+const struct qe_policy_key qe_policy_test_keys[] = {
 	{"from", true, "the name of a node or its NodeId", read_from},
 	{"to", true, "an address or \"node:NAME\"", read_to},
 	{"protocol", true, "\"tcp\", \"udp\", \"icmp\" or a number from 0 to 255", read_protocol},
@@ -303,7 +304,7 @@ static bool read_groups(struct qe_policy_reader *reader, struct qe_policy_source
 
 		group->place = qe_policy_place_of(table->key_place);
 		read_group_name(reader, group, table);
-		qe_policy_read_table(reader, "groups", group_keys, group, table);
+		qe_policy_read_table(reader, "groups", qe_policy_group_keys, group, table);
 	}
 	return true;
 }
@@ -319,7 +320,7 @@ static bool read_rules(struct qe_policy_reader *reader, struct qe_policy_source 
 		struct qe_policy_rule *rule = &source->rules[source->n_rules++];
 
 		rule->place = qe_policy_place_of(table->place);
-		if (qe_policy_read_table(reader, "rules", rule_keys, rule, table))
+		if (qe_policy_read_table(reader, "rules", qe_policy_rule_keys, rule, table))
 			check_rule(reader, rule);
 	}
 	return true;
@@ -337,7 +338,7 @@ static bool read_tests(struct qe_policy_reader *reader, struct qe_policy_source 
 
 		test->place = qe_policy_place_of(table->place);
 		test->at = QE_POLICY_NO_TIME;
-		if (qe_policy_read_table(reader, "tests", test_keys, test, table))
+		if (qe_policy_read_table(reader, "tests", qe_policy_test_keys, test, table))
 			check_test(reader, test);
 	}
 	return true;
@@ -481,7 +482,7 @@ enum qe_error qe_policy_question_parse(struct qe_policy_test *ret_test,
 			continue;
 		struct qe_toml_value value = value_of(words[i][0], words[i][1]);
 		reader.file = words[i][0];
-		reader.key = qe_policy_find_key(test_keys, words[i][0]);
+		reader.key = qe_policy_find_key(qe_policy_test_keys, words[i][0]);
 		ok &= reader.key->read(&reader, &test, &value);
 	}
 	reader.file = "port";

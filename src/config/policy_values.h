@@ -27,6 +27,10 @@ struct qe_policy_key {
 	bool (*read)(struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value);
 };
 
+/* The keys of a file, in policy_file.c. */
+extern const struct qe_policy_key qe_policy_group_keys[], qe_policy_rule_keys[],
+	qe_policy_schedule_keys[], qe_policy_test_keys[];
+
 /* NULL if there is none of that name. */
 const struct qe_policy_key *qe_policy_find_key(const struct qe_policy_key *keys, const char *name);
 /* All keys of a table; keys: up to the one without a name. */

@@ -39,9 +39,9 @@ struct ruleset {
 };
 
 /* Folders, for files in them are replaced by new ones: resolv.conf, which may be a link into /run,
- * at each change of network; the resolver's modules by updates. Of files that are links to
- * elsewhere, what they lead to at the start. The streams of a daemon that goes to the background
- * lead to /dev/null. */
+ * at each change of network; the resolver's modules and time zones by updates. Of files that are
+ * links to elsewhere, what they lead to at the start. The streams of a daemon that goes to the
+ * background lead to /dev/null. */
 static const struct usable {
 	const char *path;
 	uint64_t rights;
@@ -52,6 +52,7 @@ static const struct usable {
 	{"/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/usr/lib", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/usr/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/usr/share/zoneinfo", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/etc/hosts", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/etc/nsswitch.conf", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/etc/resolv.conf", LANDLOCK_ACCESS_FS_READ_FILE},
