@@ -141,6 +141,10 @@ def scale(args):
                 yield from program('scale', peers)
 
 
+def policy(args):
+    return program('policy', args.rounds or 9)
+
+
 def in_lab(suite, args, module, subjects, *needs):
     """Rounds of module.sample(), which is told a subject; what fails is told and lacks, and all else goes on."""
     from lab import Failed
@@ -187,6 +191,7 @@ def flood(args):
 SUITES = {
     'micro': micro,
     'scale': scale,
+    'policy': policy,
     'throughput': throughput,
     'impaired': impaired,
     'flood': flood,

@@ -20,6 +20,7 @@
 #include "net/packet.h"
 #include "policy/names.h"
 #include "policy/policy_internal.h"
+#include "policy/rule_order.h"
 
 /* A rule names a node (by its number) or a group (the number of nodes plus its own). */
 struct mention {
@@ -50,6 +51,11 @@ struct compiler {
 static void *new_array(size_t n, size_t size)
 {
 	return calloc(n + 1, size); /* never of size zero: NULL is a failure */
+}
+
+static const struct qe_policy_rule *rule_of_bit(const struct compiler *compiler, size_t bit)
+{
+	return &compiler->source->rules[compiler->policy->order[bit]];
 }
 
 static int compare_mentions(const void *a, const void *b)
@@ -177,7 +183,7 @@ static void add_place(struct compiler *compiler, const struct qe_prefix *prefix,
 static enum qe_error add_node_places(struct compiler *compiler)
 {
 	const struct names *names = &compiler->names;
-	size_t n = compiler->n_places + names->n_nodes - names->n_members;
+	size_t n = compiler->n_places + names->n_strangers;
 
 	for (size_t i = 0; i < names->n_members; i++)
 		n += compiler->members[i].n_addresses;
@@ -189,12 +195,11 @@ static enum qe_error add_node_places(struct compiler *compiler)
 		for (size_t k = 0; k < compiler->members[i].n_addresses; k++)
 			add_place(compiler, &compiler->members[i].addresses[k],
 				compiler->node_classes[i]);
-	for (size_t i = 0; i < names->n_nodes; i++) {
-		struct qe_addr own = qe_node_id_overlay_addr(&names->ids[i].id);
+	for (size_t i = 0; i < names->n_strangers; i++) {
+		struct qe_addr own = qe_node_id_overlay_addr(&names->strangers[i]);
 		struct qe_prefix prefix = qe_prefix_host(&own);
 
-		if (names->ids[i].node >= names->n_members)
-			add_place(compiler, &prefix, compiler->node_classes[names->ids[i].node]);
+		add_place(compiler, &prefix, compiler->node_classes[names->n_members + i]);
 	}
 	return QE_OK;
 }
@@ -383,7 +388,7 @@ static enum qe_error compile_ports(struct compiler *compiler)
 
 	n = 0;
 	for (uint32_t i = 0; edges && open && i < source->n_rules; i++) {
-		const struct qe_policy_rule *rule = &source->rules[i];
+		const struct qe_policy_rule *rule = rule_of_bit(compiler, i);
 
 		if (compiler->holds[i] && rule->n_ports == 0)
 			rule_bits_add(&compiler->policy->dimensions[QUESTION_PORT].any, i);
@@ -438,7 +443,7 @@ static void mention_all(struct compiler *compiler, enum question question)
 {
 	compiler->n_mentions = 0;
 	for (uint32_t i = 0; i < compiler->source->n_rules; i++) {
-		const struct qe_policy_rule *rule = &compiler->source->rules[i];
+		const struct qe_policy_rule *rule = rule_of_bit(compiler, i);
 
 		if (!compiler->holds[i])
 			continue;
@@ -465,12 +470,14 @@ static enum qe_error compile(struct compiler *compiler, int64_t now)
 	struct qe_policy *policy = compiler->policy;
 
 	QE_TRY(reserve(compiler));
+	QE_TRY(rule_order_new(&policy->order, source, &compiler->names));
 	policy->n_rules = source->n_rules;
 	for (size_t i = 0; i < source->n_rules; i++) {
 		const struct qe_policy_rule *rule = &source->rules[i];
 
 		policy->verdicts[i] = (struct verdict){rule->action, rule->log};
-		compiler->holds[i] = qe_policy_schedule_holds(rule->schedule, now);
+		compiler->holds[i] = qe_policy_schedule_holds(
+			rule_of_bit(compiler, i)->schedule, now);
 	}
 	mention_all(compiler, QUESTION_SUBJECT);
 	QE_TRY(compile_subjects(compiler));
@@ -526,6 +533,7 @@ struct qe_policy *qe_policy_free(struct qe_policy *policy)
 	for (size_t i = 0; i < 2; i++)
 		ranges_done(&policy->objects[i]);
 	free(policy->verdicts);
+	free(policy->order);
 	free(policy->subjects);
 	free(policy->ports);
 	free(policy);
@@ -534,7 +542,8 @@ struct qe_policy *qe_policy_free(struct qe_policy *policy)
 
 size_t qe_policy_memory(const struct qe_policy *policy)
 {
-	size_t memory = sizeof(*policy) + policy->n_rules * sizeof(*policy->verdicts) +
+	size_t memory = sizeof(*policy) +
+			policy->n_rules * (sizeof(*policy->verdicts) + sizeof(*policy->order)) +
 			policy->n_subjects * sizeof(*policy->subjects) +
 			(UINT16_MAX + 1) * sizeof(*policy->ports);
 

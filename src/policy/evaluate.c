@@ -40,17 +40,22 @@ static uint64_t candidates(const struct qe_policy *policy,
 static uint32_t first_match(
 	const struct qe_policy *policy, const struct rule_set *const sets[static QUESTIONS])
 {
-	for (size_t i = 0; i < SET_SUMMARY; i++)
+	uint32_t first = QE_POLICY_NO_RULE;
+
+	for (size_t i = 0; i * 64 * 64 < policy->n_rules; i++)
 		for (uint64_t left = candidates(policy, sets, i); left != 0; left &= left - 1) {
 			size_t word = i * 64 + stdc_trailing_zeros(left);
+			const uint16_t *order = &policy->order[word * 64];
 			uint64_t rules = UINT64_MAX;
 
+			if (order[0] > first)
+				continue;
 			for (size_t k = 0; k < QUESTIONS; k++)
 				rules &= dimension_word(&policy->dimensions[k], sets[k], word);
-			if (rules != 0)
-				return (uint32_t)(word * 64 + stdc_trailing_zeros(rules));
+			if (rules != 0 && order[stdc_trailing_zeros(rules)] < first)
+				first = order[stdc_trailing_zeros(rules)];
 		}
-	return QE_POLICY_NO_RULE;
+	return first;
 }
 
 void qe_policy_evaluate(const struct qe_policy *policy, const struct qe_policy_packet *packet,

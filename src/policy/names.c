@@ -8,8 +8,6 @@
 
 #include "crypto/node_id.h"
 
-constexpr uint32_t STRANGER = UINT32_MAX; /* a NodeId that no member has, until it is numbered */
-
 static int compare_numbers(uint32_t a, uint32_t b)
 {
 	return (a > b) - (a < b);
@@ -17,18 +15,14 @@ static int compare_numbers(uint32_t a, uint32_t b)
 
 static int compare_names(const void *a, const void *b)
 {
-	const struct name *left = a, *right = b;
-	int order = strcmp(left->text, right->text);
+	const char *const *left = a, *const *right = b;
 
-	return order != 0 ? order : compare_numbers(left->index, right->index);
+	return strcmp(*left, *right);
 }
 
 static int compare_ids(const void *a, const void *b)
 {
-	const struct known_id *left = a, *right = b;
-	int order = qe_node_id_compare(&left->id, &right->id);
-
-	return order != 0 ? order : compare_numbers(left->node, right->node);
+	return qe_node_id_compare(a, b);
 }
 
 static int compare_arcs(const void *a, const void *b)
@@ -42,14 +36,14 @@ static int compare_arcs(const void *a, const void *b)
 /* ---- lookups ---- */
 
 /* The first of the names that is not before text. */
-static size_t lower_bound(const struct name *names, size_t n, const char *text)
+static size_t lower_bound(const char *const *names, size_t n, const char *text)
 {
 	size_t low = 0, high = n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (strcmp(names[middle].text, text) < 0)
+		if (strcmp(names[middle], text) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -57,45 +51,55 @@ static size_t lower_bound(const struct name *names, size_t n, const char *text)
 	return low;
 }
 
-static bool is_at(const struct name *names, size_t n, size_t at, const char *text)
+static bool is_at(const char *const *names, size_t n, size_t at, const char *text)
 {
-	return at < n && strcmp(names[at].text, text) == 0;
+	return at < n && strcmp(names[at], text) == 0;
 }
 
-static enum qe_error find_name(
-	const struct name *names, size_t n, const char *text, uint32_t *ret_index)
+static enum qe_error find_group(const struct names *names, const char *text, uint32_t *ret_index)
 {
-	size_t at = lower_bound(names, n, text);
+	size_t at = lower_bound(names->groups, names->n_groups, text);
 
-	if (!is_at(names, n, at, text))
+	if (!is_at(names->groups, names->n_groups, at, text))
 		return QE_ERR_NOT_FOUND;
-	if (is_at(names, n, at + 1, text))
-		return QE_ERR_AMBIGUOUS;
-	*ret_index = names[at].index;
+	*ret_index = (uint32_t)at;
 	return QE_OK;
 }
 
-static int compare_id(const void *a, const void *b)
+static enum qe_error find_stranger(
+	const struct names *names, const struct qe_node_id *id, uint32_t *ret_index)
 {
-	const struct known_id *known = b;
+	const struct qe_node_id *found = bsearch(
+		id, names->strangers, names->n_strangers, sizeof(*id), compare_ids);
 
-	return qe_node_id_compare(a, &known->id);
+	if (found == nullptr)
+		return QE_ERR_NOT_FOUND;
+	*ret_index = (uint32_t)(names->n_members + (size_t)(found - names->strangers));
+	return QE_OK;
+}
+
+static enum qe_error find_node(
+	const struct names *names, const struct qe_policy_term *term, uint32_t *ret_index)
+{
+	const struct qe_policy_member *member;
+	enum qe_error error = qe_policy_nodes_find(&names->known, term, &member);
+
+	if (error == QE_ERR_NOT_FOUND && term->kind == QE_POLICY_NODE_ID)
+		return find_stranger(names, &term->id, ret_index);
+	if (error == QE_OK)
+		*ret_index = (uint32_t)(member - names->members);
+	return error;
 }
 
 static enum qe_error find_term(
 	const struct names *names, const struct qe_policy_term *term, uint32_t *ret_index)
 {
-	const struct known_id *known;
-
 	switch (term->kind) {
 	case QE_POLICY_NODE:
-		return find_name(names->nodes, names->n_named, term->name, ret_index);
-	case QE_POLICY_GROUP:
-		return find_name(names->groups, names->n_groups, term->name, ret_index);
 	case QE_POLICY_NODE_ID:
-		known = bsearch(&term->id, names->ids, names->n_nodes, sizeof(*known), compare_id);
-		*ret_index = known->node;
-		return QE_OK;
+		return find_node(names, term, ret_index);
+	case QE_POLICY_GROUP:
+		return find_group(names, term->name, ret_index);
 	case QE_POLICY_ANY:
 	case QE_POLICY_PREFIX:
 		*ret_index = 0;
@@ -166,64 +170,39 @@ static void *new_array(size_t n, size_t size)
 	return calloc(n + 1, size); /* never of size zero: NULL is a failure */
 }
 
-static enum qe_error list_nodes(struct names *names)
-{
-	names->nodes = new_array(names->n_members, sizeof(*names->nodes));
-	if (names->nodes == nullptr)
-		return -ENOMEM;
-	for (size_t i = 0; i < names->n_members; i++)
-		if (names->members[i].name)
-			names->nodes[names->n_named++] = (struct name){
-				names->members[i].name, (uint32_t)i};
-	qsort(names->nodes, names->n_named, sizeof(*names->nodes), compare_names);
-	return QE_OK;
-}
-
 static enum qe_error count_id(struct names *names, const struct qe_policy_term *term)
 {
-	names->n_nodes += term->kind == QE_POLICY_NODE_ID;
+	names->n_strangers += term->kind == QE_POLICY_NODE_ID;
 	return QE_OK;
 }
 
-static enum qe_error add_id(struct names *names, const struct qe_policy_term *term)
+static enum qe_error add_stranger(struct names *names, const struct qe_policy_term *term)
 {
-	if (term->kind == QE_POLICY_NODE_ID)
-		names->ids[names->n_nodes++] = (struct known_id){term->id, STRANGER};
+	const struct qe_policy_member *member;
+
+	if (term->kind == QE_POLICY_NODE_ID &&
+		qe_policy_nodes_find(&names->known, term, &member) == QE_ERR_NOT_FOUND)
+		names->strangers[names->n_strangers++] = term->id;
 	return QE_OK;
 }
 
-/* One entry for each id, and numbers for strangers. */
-static void number_ids(struct names *names)
+/* NodeIds that no member has, once each. */
+static enum qe_error list_strangers(struct names *names, const struct qe_policy_source *source)
 {
-	size_t n = names->n_nodes;
-	uint32_t next = (uint32_t)names->n_members;
-
-	qsort(names->ids, n, sizeof(*names->ids), compare_ids);
-	names->n_nodes = 0;
-	for (size_t i = 0; i < n; i++) {
-		struct known_id known = names->ids[i];
-
-		if (known.node == STRANGER && names->n_nodes > 0 &&
-			qe_node_id_compare(&names->ids[names->n_nodes - 1].id, &known.id) == 0)
-			continue;
-		if (known.node == STRANGER)
-			known.node = next++;
-		names->ids[names->n_nodes++] = known;
-	}
-}
-
-static enum qe_error list_ids(struct names *names, const struct qe_policy_source *source)
-{
-	names->n_nodes = names->n_members;
 	QE_TRY(visit_all(names, source, count_id, nullptr));
-	names->ids = new_array(names->n_nodes, sizeof(*names->ids));
-	if (names->ids == nullptr)
+	names->strangers = new_array(names->n_strangers, sizeof(*names->strangers));
+	if (names->strangers == nullptr)
 		return -ENOMEM;
-	names->n_nodes = names->n_members;
-	for (size_t i = 0; i < names->n_members; i++)
-		names->ids[i] = (struct known_id){names->members[i].id, (uint32_t)i};
-	QE_TRY(visit_all(names, source, add_id, nullptr));
-	number_ids(names);
+	names->n_strangers = 0;
+	QE_TRY(visit_all(names, source, add_stranger, nullptr));
+	qsort(names->strangers, names->n_strangers, sizeof(*names->strangers), compare_ids);
+
+	size_t n = names->n_strangers;
+	names->n_strangers = 0;
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || compare_ids(&names->strangers[i],
+				      &names->strangers[names->n_strangers - 1]) != 0)
+			names->strangers[names->n_strangers++] = names->strangers[i];
 	return QE_OK;
 }
 
@@ -238,19 +217,18 @@ static enum qe_error list_groups(struct names *names, const struct qe_policy_sou
 		return -ENOMEM;
 	n = 0;
 	for (size_t i = 0; i < source->n_groups; i++)
-		names->groups[n++].text = source->groups[i].name;
+		names->groups[n++] = source->groups[i].name;
 	for (size_t i = 0; i < names->n_members; i++)
 		for (size_t k = 0; k < names->members[i].n_groups; k++)
-			names->groups[n++].text = names->members[i].groups[k];
+			names->groups[n++] = names->members[i].groups[k];
 	qsort(names->groups, n, sizeof(*names->groups), compare_names);
 	for (size_t i = 0; i < n; i++) {
-		const char *text = names->groups[i].text;
+		const char *text = names->groups[i];
 
 		if (names->n_groups > 0 &&
 			is_at(names->groups, names->n_groups, names->n_groups - 1, text))
 			continue;
-		names->groups[names->n_groups] = (struct name){text, (uint32_t)names->n_groups};
-		names->n_groups++;
+		names->groups[names->n_groups++] = text;
 	}
 	return names->n_groups > QE_POLICY_GROUPS_MAX ? QE_ERR_FULL : QE_OK;
 }
@@ -264,9 +242,9 @@ static enum qe_error check_term(struct names *names, const struct qe_policy_term
 
 /* ---- who is in which group ---- */
 
-static uint32_t group_index(const struct names *names, const char *text)
+static uint32_t group_index(const struct names *names, const char *known)
 {
-	return (uint32_t)lower_bound(names->groups, names->n_groups, text);
+	return (uint32_t)lower_bound(names->groups, names->n_groups, known);
 }
 
 static void add_member_arcs(struct names *names, uint32_t member)
@@ -372,8 +350,9 @@ static enum qe_error check_cycles(struct names *names, const struct qe_policy_so
 static enum qe_error fill(struct names *names, const struct qe_policy_source *source,
 	struct qe_policy_fault *ret_fault)
 {
-	QE_TRY(list_nodes(names));
-	QE_TRY(list_ids(names, source));
+	QE_TRY(qe_policy_nodes_init(&names->known, names->members, names->n_members));
+	QE_TRY(list_strangers(names, source));
+	names->n_nodes = names->n_members + names->n_strangers;
 	QE_TRY(list_groups(names, source));
 	QE_TRY(visit_all(names, source, check_term, ret_fault));
 	QE_TRY(link_groups(names, source));
@@ -393,8 +372,8 @@ enum qe_error names_init(struct names *names, const struct qe_policy_source *sou
 
 void names_done(struct names *names)
 {
-	free(names->nodes);
-	free(names->ids);
+	qe_policy_nodes_done(&names->known);
+	free(names->strangers);
 	free(names->groups);
 	free(names->arcs);
 	free(names->first_arc);

@@ -6,30 +6,20 @@
  */
 #pragma once
 
-#include "policy/policy.h"
+#include "policy/nodes.h"
 
 /* Arcs from what is contained to the groups that contain it. */
 struct arc {
 	uint32_t from, to; /* from: a node, or the number of nodes plus a group; to: a group */
 };
 
-struct name {
-	const char *text;
-	uint32_t index;
-};
-
-struct known_id {
-	struct qe_node_id id;
-	uint32_t node;
-};
-
 struct names {
 	const struct qe_policy_member *members;
 	size_t n_members, n_nodes;
-	struct name *nodes; /* sorted by name; without those that have none */
-	size_t n_named;
-	struct known_id *ids; /* sorted; of all nodes */
-	struct name *groups;  /* sorted; the index is the place */
+	struct qe_policy_nodes known;
+	struct qe_node_id *strangers; /* sorted */
+	size_t n_strangers;
+	const char **groups; /* sorted; a group's number is its place */
 	size_t n_groups;
 	struct arc *arcs; /* sorted */
 	size_t n_arcs;

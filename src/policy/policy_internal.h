@@ -15,6 +15,7 @@ struct verdict {
 
 struct qe_policy {
 	struct verdict *verdicts; /* by rule */
+	uint16_t *order;          /* the rule of each bit in the sets */
 	size_t n_rules;
 	struct dimension dimensions[QUESTIONS];
 	/* The classes of what packets may answer. Class 0 is that of what no rule names. */
