@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* What the files of the RIB share: rib.c holds the facts, grants.c judges, choice.c chooses. */
+/* What the files of the RIB share. */
 #pragma once
 
 #include "base/heap.h"
@@ -32,8 +32,8 @@ struct rib_peer {
 struct destination {
 	struct qe_prefix prefix;
 	struct destination *same_hash;
-	struct qe_list of_rib,
-		dirty;         /* dirty: what is known of it has changed since it was chosen */
+	struct qe_list of_rib;
+	struct qe_list dirty;  /* in it: something has changed since the choice was made */
 	struct qe_timer timer; /* when time alone may change the choice */
 	struct qe_list candidates;
 	struct candidate *best;
@@ -65,8 +65,7 @@ struct qe_rib {
 	struct qe_rib_settings settings;
 	struct qe_map peers, destinations;
 	struct qe_list all_peers, all_destinations, dirty;
-	size_t n_candidates;
-	size_t n_destinations;
+	size_t n_destinations, n_candidates;
 	struct qe_heap timers;
 	/* How many prefixes of a length are local, forbidden or granted as a peer's own: which
 	 * lengths are worth a look-up. */
@@ -77,20 +76,48 @@ struct qe_rib {
 };
 
 /* rib.c */
-struct destination *rib_find(const struct qe_rib *rib, const struct qe_prefix *prefix);
-void rib_dirty(struct qe_rib *rib, struct destination *destination);
+struct candidate *rib_find_candidate(const struct qe_rib *rib, const struct rib_peer *peer,
+	const struct qe_prefix *prefix, bool gateway);
+enum qe_error rib_add_candidate(struct candidate **ret_candidate, struct qe_rib *rib,
+	struct rib_peer *peer, const struct qe_prefix *prefix, bool gateway);
+/* After any of what a claim or its availability follows from has changed. */
+void rib_update_candidates(struct qe_rib *rib, struct rib_peer *peer, qe_time now);
 void rib_forget_candidate(struct qe_rib *rib, struct candidate *candidate);
+struct rib_peer *rib_find_peer(const struct qe_rib *rib, uint32_t slot);
+/* A copy of the array; NULL if it is empty. */
+enum qe_error rib_copy(void **ret_copy, const void *from, size_t n, size_t size);
+
+/* rib_destinations.c */
+struct destination *rib_find(const struct qe_rib *rib, const struct qe_prefix *prefix);
+enum qe_error rib_need_destination(
+	struct destination **ret_destination, struct qe_rib *rib, const struct qe_prefix *prefix);
+void rib_dirty(struct qe_rib *rib, struct destination *destination);
+void rib_count_length(struct qe_rib *rib, const struct qe_prefix *prefix, bool more);
 void rib_forget_destination(struct qe_rib *rib, struct destination *destination); /* if unused */
+void rib_free_destination(struct qe_rib *rib, struct destination *destination);
+
+/* rib_announcements.c */
+/* Judges all that the peer has said, and withdraws what is not among it. */
+void rib_judge(struct qe_rib *rib, struct rib_peer *peer, qe_time now);
+void rib_set_announced(
+	struct qe_rib *rib, struct candidate *candidate, bool announced, uint16_t metric);
+void rib_forget_said(struct rib_peer *peer);
+
 static inline struct candidate *candidate_of(struct qe_list *node)
 {
 	return QE_CONTAINER_OF(node, struct candidate, of_destination);
 }
 
-/* grants.c: why the announcement is refused, or NULL. */
+static inline struct candidate *candidate_of_peer(struct qe_list *node)
+{
+	return QE_CONTAINER_OF(node, struct candidate, of_peer);
+}
+
+/* rib_grants.c: why the announcement is refused, or NULL. */
 const char *rib_refusal(const struct qe_rib *rib, const struct rib_peer *peer,
 	const struct qe_announcement *announcement);
 
-/* choice.c */
+/* rib_choice.c */
 void rib_choose(struct qe_rib *rib, struct destination *destination, qe_time now);
 /* In effect: a damped announcement leaves a configured route as the configuration has it. */
 uint16_t rib_metric(const struct candidate *candidate);

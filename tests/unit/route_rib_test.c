@@ -613,6 +613,25 @@ static void ever_new_prefixes_are_bounded(void **)
 	qe_rib_free(rib);
 }
 
+/* With as many remembered as there may be, what is there may stay. */
+static void what_was_there_may_stay(void **)
+{
+	struct qe_rib *rib = make_rib();
+
+	grant(rib, 1, (struct grants){.gateway = {"8.0.0.0/5"}});
+	qe_rib_peer_up(rib, 1, 0);
+	announce_many(rib, 1, 0, 1000, 0);
+	announce_many(rib, 1, 1000, 1000, 0);
+	announce_many(rib, 1, 2000, 51, 0);
+	assert_int_equal(qe_rib_rejected(rib, 1), 1);
+	announce_many(rib, 1, 2000, 50, 0);
+	assert_int_equal(qe_rib_rejected(rib, 1), 0);
+	announce_many(rib, 1, 1000, 1000, 0);
+	assert_int_equal(qe_rib_rejected(rib, 1), 0);
+	assert_int_equal(used.n, 1000);
+	qe_rib_free(rib);
+}
+
 /* The last entry for a prefix that qe_rib_visit shows. */
 static struct {
 	struct qe_prefix prefix;
@@ -752,6 +771,66 @@ static void says_why(void **)
 	qe_rib_free(rib);
 }
 
+/* ---- no memory ---- */
+
+static size_t allocations_left = SIZE_MAX;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	if (allocations_left == 0)
+		return nullptr;
+	allocations_left--;
+	return __real_calloc(n, size);
+}
+
+/* Whether all of it could be done. */
+static bool say_all(struct qe_rib *rib)
+{
+	struct qe_prefix own = prefix_of("10.1.0.0/16"), gateway = prefix_of("172.16.0.0/12");
+	struct qe_prefix local = prefix_of("10.9.0.0/16"), forbidden = prefix_of("172.20.0.1/32");
+	struct qe_announcement list[] = {{prefix_of("10.1.1.0/24"), false, 0},
+		{prefix_of("172.16.1.0/24"), true, 1}, {prefix_of("172.20.0.1/32"), true, 1}};
+	struct qe_rib_peer peer = {.slot = 1,
+		.own = &own,
+		.n_own = 1,
+		.gateway = &gateway,
+		.n_gateway = 1,
+		.default_gateway = true};
+	bool good = qe_rib_set_local(rib, &local, 1) == QE_OK;
+
+	good &= qe_rib_set_forbidden(rib, &forbidden, 1) == QE_OK;
+	good &= qe_rib_set_peer(rib, &peer, 0) == QE_OK;
+	qe_rib_peer_up(rib, 1, 0);
+	good &= qe_rib_announce(rib, 1, list, 3, 0, 0) == QE_OK;
+	qe_rib_run(rib, 0);
+	return good;
+}
+
+static void what_failed_for_want_of_memory_is_made_good(void **)
+{
+	bool good = false;
+
+	for (size_t n = 0; !good; n++) {
+		struct qe_rib *rib = make_rib();
+
+		allocations_left = n;
+		good = say_all(rib) && qe_rib_rejected(rib, 1) == 1;
+		allocations_left = SIZE_MAX;
+		assert_true(say_all(rib));
+		assert_used("10.9.0.0/16", QE_NEXT_HOP_LOCAL, 0);
+		assert_used("10.1.1.0/24", QE_NEXT_HOP_NODE, 1);
+		assert_used("172.16.1.0/24", QE_NEXT_HOP_GATEWAY, 1);
+		assert_used("0.0.0.0/0", QE_NEXT_HOP_GATEWAY, 1);
+		assert_int_equal(used.n, 5);
+		assert_string_equal(reason_for(rib, "172.20.0.1/32"), "an underlay address");
+		qe_rib_free(rib);
+		assert_true(n < 100);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -768,10 +847,12 @@ int main(void)
 		cmocka_unit_test(grants_that_change_are_applied_to_what_was_said),
 		cmocka_unit_test(a_hundred_thousand_prefixes),
 		cmocka_unit_test(ever_new_prefixes_are_bounded),
+		cmocka_unit_test(what_was_there_may_stay),
 		cmocka_unit_test(what_flaps_is_damped),
 		cmocka_unit_test(a_metric_that_flaps_is_damped),
 		cmocka_unit_test(the_default_gateway_stays_when_damped),
 		cmocka_unit_test(says_why),
+		cmocka_unit_test(what_failed_for_want_of_memory_is_made_good),
 	};
 
 	return cmocka_run_group_tests(tests, random_setup, nullptr);
