@@ -73,12 +73,24 @@ static enum qe_error watch_helper(struct qe_router *router)
 
 /* ---- routes ---- */
 
+/* "All", which is what is accepted where nothing is said, does not go that far. */
+static bool names_default(const struct qe_config_list *accept)
+{
+	for (size_t i = 0; i < accept->n; i++) {
+		if (accept->prefixes[i].length == 0 &&
+			accept->origins[i].source != QE_SOURCE_DEFAULT)
+			return true;
+	}
+	return false;
+}
+
 static struct qe_host_routes_settings routes_settings(const struct qe_config *config)
 {
 	return (struct qe_host_routes_settings){
 		.interface = config->network.tun_name,
 		.accept = config->overlay.accept_routes.prefixes,
 		.n_accept = config->overlay.accept_routes.n,
+		.defaults = names_default(&config->overlay.accept_routes),
 		.over_lan = config->overlay.accept_routes_over_lan,
 	};
 }

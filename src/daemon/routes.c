@@ -11,8 +11,9 @@
  * lets an accepted route win over the very network of an interface, it is installed as its two
  * halves, which are more specific; so all that we install has our metric, and no more is needed.
  *
- * A default route is not installed: the daemon's own packets would go into the tunnel. The overlay
- * has it all the same, for packets that come out of the TUN or from other nodes.
+ * A default route would take all that the host sends, the daemon's own packets to its peers, too.
+ * So it needs a word of its own from the operator, and is not a route like others but rules, which
+ * leave these packets alone (qe_netlink_take_default).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,7 +53,8 @@ struct qe_host_routes {
 	char interface[QE_INTERFACE_NAME_SIZE];
 	struct qe_prefix *accept;
 	size_t n_accept;
-	bool over_lan;
+	bool defaults, over_lan;
+	bool has_ipv4_default, has_ipv6_default;
 
 	struct entry *entries;
 	size_t n_entries;
@@ -249,10 +251,10 @@ static enum form decide(const struct qe_host_routes *routes, struct entry *entry
 
 	if (!entry->wanted)
 		return NOTHING;
-	if (route->prefix.length == 0)
-		return keep_out(entry, QE_HOST_ROUTE_DEFAULT);
 	if (!is_accepted(routes, &route->prefix))
 		return keep_out(entry, QE_HOST_ROUTE_NOT_ACCEPTED);
+	if (route->prefix.length == 0)
+		return routes->defaults ? WHOLE : keep_out(entry, QE_HOST_ROUTE_DEFAULT);
 	network = find_overlap(routes, &route->prefix);
 	if (network && !routes->over_lan) {
 		route->network = network->prefix;
@@ -340,7 +342,7 @@ static void put_form(struct batch *batch, struct entry *entry, enum form form)
 
 	if (batch->n + 2 > QE_HELPER_PREFIXES_MAX)
 		flush(batch);
-	if (form == WHOLE)
+	if (form == WHOLE && half.length > 0)
 		put(batch, entry, &half);
 	if (form != HALVES)
 		return;
@@ -370,6 +372,47 @@ static void apply(struct qe_host_routes *routes, bool add)
 		entry->has = add ? entry->should : NOTHING;
 	}
 	flush(&batch);
+}
+
+static bool should_have_default(const struct qe_host_routes *routes, enum qe_family family)
+{
+	for (size_t i = 0; i < routes->n_entries; i++) {
+		const struct entry *entry = &routes->entries[i];
+
+		if (entry->route.prefix.length == 0 && entry->should != NOTHING &&
+			entry->route.prefix.addr.family == family)
+			return true;
+	}
+	return false;
+}
+
+static void fail_defaults(struct qe_host_routes *routes, enum qe_error error)
+{
+	qe_log(routes->log, QE_LOG_WARN, "route_failed", nullptr,
+		"the default route cannot be changed: %s", qe_error_text(error));
+	for (size_t i = 0; i < routes->n_entries; i++) {
+		struct entry *entry = &routes->entries[i];
+
+		if (entry->route.prefix.length > 0 || entry->should == NOTHING)
+			continue;
+		entry->route.state = QE_HOST_ROUTE_FAILED;
+		entry->route.error = error;
+	}
+}
+
+static void apply_defaults(struct qe_host_routes *routes)
+{
+	bool ipv4 = should_have_default(routes, QE_FAMILY_IPV4);
+	bool ipv6 = should_have_default(routes, QE_FAMILY_IPV6);
+	enum qe_error error;
+
+	if (ipv4 == routes->has_ipv4_default && ipv6 == routes->has_ipv6_default)
+		return;
+	error = qe_helper_take_defaults(routes->helper, ipv4, ipv6);
+	routes->has_ipv4_default = ipv4 && error == QE_OK;
+	routes->has_ipv6_default = ipv6 && error == QE_OK;
+	if (error != QE_OK)
+		fail_defaults(routes, error);
 }
 
 /* Of two halves one may have been added. It is tried again when the host changes. */
@@ -418,6 +461,7 @@ void qe_host_routes_run(struct qe_host_routes *routes)
 	decide_all(routes, all);
 	apply(routes, false);
 	apply(routes, true);
+	apply_defaults(routes);
 	tidy(routes);
 }
 
@@ -435,6 +479,7 @@ enum qe_error qe_host_routes_configure(
 	free(routes->accept);
 	routes->accept = accept;
 	routes->n_accept = settings->n_accept;
+	routes->defaults = settings->defaults;
 	routes->over_lan = settings->over_lan;
 	routes->settings_changed = true;
 	return QE_OK;

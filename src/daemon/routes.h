@@ -14,6 +14,7 @@ struct qe_host_routes_settings {
 	/* A route is accepted if it lies in one of these; copied. */
 	const struct qe_prefix *accept;
 	size_t n_accept;
+	bool defaults; /* a default route, too: it wins over the host's own */
 	bool over_lan; /* even if it overlaps a network of the host's */
 };
 
@@ -21,7 +22,7 @@ enum qe_host_route_state : uint8_t {
 	QE_HOST_ROUTE_INSTALLED,
 	QE_HOST_ROUTE_NOT_ACCEPTED,
 	QE_HOST_ROUTE_OVERLAPS, /* with network, of interface */
-	QE_HOST_ROUTE_DEFAULT,  /* a default route is the overlay's only */
+	QE_HOST_ROUTE_DEFAULT,  /* a default route that nobody has asked for in so many words */
 	QE_HOST_ROUTE_FAILED,   /* error says why; tried again when the host changes */
 };
 

@@ -244,16 +244,27 @@ enum qe_error qe_helper_remove_routes(struct qe_helper *helper, const struct qe_
 	return change_routes(helper, QE_HELPER_REMOVE_ROUTES, prefixes, n, ret_errors);
 }
 
-enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6)
+static enum qe_error ask_of_families(
+	struct qe_helper *helper, enum qe_helper_kind kind, bool ipv4, bool ipv6)
 {
 	struct qe_helper_request request = {
-		.kind = QE_HELPER_FORWARD,
+		.kind = kind,
 		.flags = (uint8_t)((ipv4 ? QE_HELPER_IPV4 : 0) | (ipv6 ? QE_HELPER_IPV6 : 0)),
 	};
 	struct qe_helper_answer answer;
 
 	QE_TRY(ask(helper, &request, nullptr, 0, &answer));
 	return (enum qe_error)answer.error;
+}
+
+enum qe_error qe_helper_take_defaults(struct qe_helper *helper, bool ipv4, bool ipv6)
+{
+	return ask_of_families(helper, QE_HELPER_TAKE_DEFAULTS, ipv4, ipv6);
+}
+
+enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6)
+{
+	return ask_of_families(helper, QE_HELPER_FORWARD, ipv4, ipv6);
 }
 
 enum qe_error qe_helper_masquerade(

@@ -41,6 +41,10 @@ enum qe_error qe_helper_add_routes(struct qe_helper *helper, const struct qe_pre
 enum qe_error qe_helper_remove_routes(struct qe_helper *helper, const struct qe_prefix *prefixes,
 	size_t n, enum qe_error *ret_errors);
 
+/* Of which families what no other route is for is sent into the interface, see
+ * qe_netlink_take_default; replaces what was asked for before. */
+enum qe_error qe_helper_take_defaults(struct qe_helper *helper, bool ipv4, bool ipv6);
+
 /* Which families the host is to forward; replaces what was asked for before. What it forwarded
  * anyway is left alone. */
 enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6);

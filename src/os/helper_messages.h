@@ -10,7 +10,8 @@ enum qe_helper_kind : uint8_t {
 	QE_HELPER_REMOVE_ADDR,
 	QE_HELPER_ADD_ROUTES,
 	QE_HELPER_REMOVE_ROUTES,
-	QE_HELPER_FORWARD, /* flags: the families */
+	QE_HELPER_TAKE_DEFAULTS, /* flags: the families */
+	QE_HELPER_FORWARD,       /* the same */
 	QE_HELPER_MASQUERADE,
 };
 

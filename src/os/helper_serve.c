@@ -34,6 +34,7 @@ struct state {
 	struct qe_netlink *netlink;
 	struct qe_forwarding forwarding;
 	uint8_t families; /* that we were asked to forward */
+	uint8_t defaults; /* families whose default route we have taken */
 	bool masquerades;
 	int lock;
 };
@@ -62,7 +63,7 @@ static bool is_prefix(const struct qe_prefix *prefix)
 	return qe_prefix_compare(&masked, prefix) == 0;
 }
 
-/* A default route would take what the daemon itself sends to its peers. */
+/* A default route like any other would take what the daemon itself sends to its peers. */
 static bool is_route(const struct qe_prefix *prefix)
 {
 	return is_prefix(prefix) && prefix->length > 0;
@@ -147,19 +148,70 @@ static void take_lock(struct state *state)
 	}
 }
 
-static enum qe_error enable(struct state *state, uint8_t families)
-{
-	static const struct {
-		enum qe_helper_flag flag;
-		enum qe_family family;
-	} rows[] = {{QE_HELPER_IPV4, QE_FAMILY_IPV4}, {QE_HELPER_IPV6, QE_FAMILY_IPV6}};
-	enum qe_error first = QE_OK;
+static const struct {
+	enum qe_helper_flag flag;
+	enum qe_family family;
+} all_families[] = {{QE_HELPER_IPV4, QE_FAMILY_IPV4}, {QE_HELPER_IPV6, QE_FAMILY_IPV6}};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+static bool is_of_families(const struct qe_helper_request *request)
+{
+	return request->n == 0 && !(request->flags & ~(QE_HELPER_IPV4 | QE_HELPER_IPV6));
+}
+
+static void leave_defaults(struct state *state, uint8_t families)
+{
+	unsigned index = if_nametoindex(state->interface);
+
+	for (size_t i = 0; i < 2; i++) {
+		if (families & all_families[i].flag)
+			qe_netlink_leave_default(state->netlink, index, all_families[i].family);
+	}
+	state->defaults &= (uint8_t)~families;
+}
+
+/* One that is taken in part is left again. */
+static enum qe_error take_default(struct state *state, unsigned index, size_t i)
+{
+	enum qe_error error = qe_netlink_take_default(
+		state->netlink, index, all_families[i].family);
+
+	state->defaults |= all_families[i].flag;
+	if (error != QE_OK)
+		leave_defaults(state, all_families[i].flag);
+	return error;
+}
+
+static enum qe_error take_defaults(struct state *state, const struct qe_helper_request *request)
+{
+	uint8_t wanted = request->flags;
+	enum qe_error first = QE_OK;
+	unsigned index;
+
+	if (!is_of_families(request))
+		return QE_ERR_RANGE;
+	QE_TRY(find_interface(state, &index));
+	take_lock(state);
+	leave_defaults(state, state->defaults & (uint8_t)~wanted);
+	for (size_t i = 0; i < 2; i++) {
 		enum qe_error error = QE_OK;
 
-		if (families & rows[i].flag)
-			error = qe_forwarding_enable(&state->forwarding, rows[i].family);
+		if (wanted & all_families[i].flag & ~state->defaults)
+			error = take_default(state, index, i);
+		if (first == QE_OK)
+			first = error;
+	}
+	return first;
+}
+
+static enum qe_error enable(struct state *state, uint8_t families)
+{
+	enum qe_error first = QE_OK;
+
+	for (size_t i = 0; i < 2; i++) {
+		enum qe_error error = QE_OK;
+
+		if (families & all_families[i].flag)
+			error = qe_forwarding_enable(&state->forwarding, all_families[i].family);
 		if (first == QE_OK)
 			first = error;
 	}
@@ -170,7 +222,7 @@ static enum qe_error forward(struct state *state, const struct qe_helper_request
 {
 	uint8_t families = request->flags;
 
-	if (request->n != 0 || (families & ~(QE_HELPER_IPV4 | QE_HELPER_IPV6)))
+	if (!is_of_families(request))
 		return QE_ERR_RANGE;
 	if (families != 0)
 		take_lock(state);
@@ -205,6 +257,7 @@ static void give_back(struct state *state)
 
 	if (state->masquerades)
 		(void)!qe_nft_masquerade(state->interface, nullptr, 0, &why);
+	leave_defaults(state, state->defaults);
 	qe_forwarding_restore(&state->forwarding);
 	if (state->lock >= 0)
 		close(state->lock);
@@ -223,6 +276,8 @@ static enum qe_error perform(struct state *state, const struct qe_helper_request
 	case QE_HELPER_ADD_ROUTES:
 	case QE_HELPER_REMOVE_ROUTES:
 		return change_routes(state, request, answer);
+	case QE_HELPER_TAKE_DEFAULTS:
+		return take_defaults(state, request);
 	case QE_HELPER_FORWARD:
 		return forward(state, request);
 	case QE_HELPER_MASQUERADE:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -219,7 +220,8 @@ enum qe_error qe_netlink_remove_addr(
 	return from_libnl(with_addr(netlink, index, addr, length, rtnl_addr_delete, 0));
 }
 
-static void fill_route(struct rtnl_route *route, struct nl_addr *destination, unsigned index)
+static void fill_route(
+	struct rtnl_route *route, struct nl_addr *destination, unsigned index, uint32_t table)
 {
 	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
 
@@ -227,7 +229,7 @@ static void fill_route(struct rtnl_route *route, struct nl_addr *destination, un
 	rtnl_route_set_dst(route, destination);
 	rtnl_route_set_protocol(route, QE_ROUTE_PROTOCOL);
 	rtnl_route_set_priority(route, QE_ROUTE_METRIC);
-	rtnl_route_set_table(route, RT_TABLE_MAIN);
+	rtnl_route_set_table(route, table);
 	rtnl_route_set_scope(route,
 		nl_addr_get_family(destination) == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
 	if (!hop)
@@ -239,14 +241,14 @@ static void fill_route(struct rtnl_route *route, struct nl_addr *destination, un
 typedef int change_route(struct nl_sock *socket, struct rtnl_route *route, int flags);
 
 static enum qe_error with_route(struct qe_netlink *netlink, unsigned index,
-	const struct qe_prefix *prefix, change_route *change, int flags)
+	const struct qe_prefix *prefix, uint32_t table, change_route *change, int flags)
 {
 	struct nl_addr *destination = to_libnl(&prefix->addr, prefix->length);
 	struct rtnl_route *route = rtnl_route_alloc();
 	int result = -NLE_NOMEM;
 
 	if (destination && route) {
-		fill_route(route, destination, index);
+		fill_route(route, destination, index, table);
 		result = change(netlink->socket, route, flags);
 	}
 	rtnl_route_put(route);
@@ -257,13 +259,85 @@ static enum qe_error with_route(struct qe_netlink *netlink, unsigned index,
 enum qe_error qe_netlink_add_route(
 	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix)
 {
-	return with_route(netlink, index, prefix, rtnl_route_add, NLM_F_EXCL);
+	return with_route(netlink, index, prefix, RT_TABLE_MAIN, rtnl_route_add, NLM_F_EXCL);
 }
 
 enum qe_error qe_netlink_remove_route(
 	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix)
 {
-	return with_route(netlink, index, prefix, rtnl_route_delete, 0);
+	return with_route(netlink, index, prefix, RT_TABLE_MAIN, rtnl_route_delete, 0);
+}
+
+/* ---- the default route ---- */
+
+/* First, all that has a route but a default one goes there; then what has not our mark, here. So
+ * what has it comes to the host's own default route. */
+static const struct rule {
+	uint32_t priority, table;
+	bool suppresses_default, is_for_unmarked;
+} rules[] = {
+	{QE_DEFAULT_RULE, RT_TABLE_MAIN, true, false},
+	{QE_DEFAULT_RULE + 1, QE_DEFAULT_TABLE, false, true},
+};
+
+static int put_rule(struct nl_msg *message, int family, const struct rule *rule)
+{
+	const struct fib_rule_hdr header = {.family = (uint8_t)family,
+		.action = FR_ACT_TO_TBL,
+		.flags = rule->is_for_unmarked ? FIB_RULE_INVERT : 0};
+	int result = nlmsg_append(message, (void *)&header, sizeof(header), NLMSG_ALIGNTO);
+
+	if (result >= 0)
+		result = nla_put_u32(message, FRA_PRIORITY, rule->priority);
+	if (result >= 0)
+		result = nla_put_u32(message, FRA_TABLE, rule->table);
+	if (result >= 0)
+		result = nla_put_u8(message, FRA_PROTOCOL, QE_ROUTE_PROTOCOL);
+	if (result >= 0 && rule->suppresses_default)
+		result = nla_put_u32(message, FRA_SUPPRESS_PREFIXLEN, 0);
+	if (result >= 0 && rule->is_for_unmarked)
+		result = nla_put_u32(message, FRA_FWMARK, QE_DEFAULT_TABLE);
+	return result;
+}
+
+/* libnl-route's rules lack half of this. */
+static enum qe_error change_rule(struct qe_netlink *netlink, enum qe_family family,
+	const struct rule *rule, int type, int flags)
+{
+	struct nl_msg *message = nlmsg_alloc_simple(type, flags);
+	int result;
+
+	if (!message)
+		return -ENOMEM;
+	result = put_rule(message, family == QE_FAMILY_IPV4 ? AF_INET : AF_INET6, rule);
+	if (result < 0)
+		nlmsg_free(message);
+	else
+		result = nl_send_sync(netlink->socket, message); /* frees it */
+	return from_libnl(result);
+}
+
+enum qe_error qe_netlink_take_default(
+	struct qe_netlink *netlink, unsigned index, enum qe_family family)
+{
+	const struct qe_prefix all = {.addr.family = (uint8_t)family};
+	enum qe_error error = with_route(
+		netlink, index, &all, QE_DEFAULT_TABLE, rtnl_route_add, NLM_F_EXCL);
+
+	for (size_t i = 0; error == QE_OK && i < sizeof(rules) / sizeof(rules[0]); i++)
+		error = change_rule(
+			netlink, family, &rules[i], RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+	return error;
+}
+
+void qe_netlink_leave_default(struct qe_netlink *netlink, unsigned index, enum qe_family family)
+{
+	const struct qe_prefix all = {.addr.family = (uint8_t)family};
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		(void)!change_rule(netlink, family, &rules[i], RTM_DELRULE, 0);
+	if (index > 0)
+		(void)!with_route(netlink, index, &all, QE_DEFAULT_TABLE, rtnl_route_delete, 0);
 }
 
 /* ---- what the host has ---- */

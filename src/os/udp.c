@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "os/netlink.h"
 #include "os/sockaddr.h"
 #include "os/steering.h"
 #include "os/udp.h"
@@ -86,6 +87,8 @@ static enum qe_error open_socket(struct qe_udp *udp, const struct qe_endpoint *l
 		return qe_error_errno();
 	if (!set_options(udp))
 		return qe_error_errno();
+	/* Takes CAP_NET_ADMIN; without it nothing can send all of the host's packets to us. */
+	set(udp, SOL_SOCKET, SO_MARK, QE_DEFAULT_TABLE);
 	grow_buffers(udp);
 	udp->counters.segment_off = !set(udp, IPPROTO_UDP, UDP_SEGMENT, 0);
 	udp->counters.gro_off = !set(udp, IPPROTO_UDP, UDP_GRO, 1);

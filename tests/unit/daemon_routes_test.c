@@ -3,6 +3,7 @@
  * without it the tests are skipped. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/routes.h"
@@ -140,7 +141,8 @@ static const struct qe_host_routes_settings accept_all = {
 static void test_accepted(void **)
 {
 	struct qe_prefix list[] = {to_prefix("192.168.0.0/16"), to_prefix("2001:db8:8::/48")};
-	struct qe_host_routes_settings settings = {"tunnel", list, 2, false};
+	struct qe_host_routes_settings settings = {
+		.interface = "tunnel", .accept = list, .n_accept = 2};
 	struct host host;
 
 	if (!isolated)
@@ -158,7 +160,7 @@ static void test_accepted(void **)
 	check(&host, "192.0.0.0/8", QE_HOST_ROUTE_NOT_ACCEPTED);
 	check(&host, "172.16.0.0/12", QE_HOST_ROUTE_NOT_ACCEPTED);
 	check(&host, "2001:db8:8:1::/64", QE_HOST_ROUTE_INSTALLED);
-	check(&host, "0.0.0.0/0", QE_HOST_ROUTE_DEFAULT);
+	check(&host, "0.0.0.0/0", QE_HOST_ROUTE_NOT_ACCEPTED);
 	assert_false(has(&host, "203.0.113.0/24"));
 	assert_int_equal(qe_host_routes_configure(host.routes, &accept_all), QE_OK);
 	qe_host_routes_run(host.routes);
@@ -248,6 +250,34 @@ static void test_over_lan(void **)
 	close_host(&host);
 }
 
+/* By rules, which have no place in the main table. */
+static void test_defaults(void **)
+{
+	struct qe_host_routes_settings settings = accept_all;
+	struct host host;
+
+	if (!isolated)
+		skip();
+	settings.defaults = true;
+	open_host(&host, &settings);
+	want(&host, "0.0.0.0/0", true);
+	want(&host, "::/0", true);
+	qe_host_routes_run(host.routes);
+	assert_int_equal(find(&host, "0.0.0.0/0").state, QE_HOST_ROUTE_INSTALLED);
+	assert_int_equal(find(&host, "::/0").state, QE_HOST_ROUTE_INSTALLED);
+	assert_false(has(&host, "0.0.0.0/0") || has(&host, "::/0"));
+	assert_int_equal(system("ip rule | grep -q 'not from all fwmark 0x5145 lookup 20805'"), 0);
+	want(&host, "0.0.0.0/0", false);
+	qe_host_routes_run(host.routes);
+	assert_int_not_equal(system("ip rule | grep -q 20805"), 0);
+	assert_int_equal(system("ip -6 rule | grep -q 20805"), 0);
+	assert_int_equal(qe_host_routes_configure(host.routes, &accept_all), QE_OK);
+	qe_host_routes_run(host.routes);
+	check(&host, "::/0", QE_HOST_ROUTE_DEFAULT);
+	assert_int_not_equal(system("ip -6 rule | grep -q 20805"), 0);
+	close_host(&host);
+}
+
 /* One that cannot be added is told, kept, and tried again when the host has changed. */
 static void test_failure(void **)
 {
@@ -307,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_the_lan_wins),
 		cmocka_unit_test(test_the_lan_changes),
 		cmocka_unit_test(test_over_lan),
+		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_many_changes),
 	};

@@ -48,6 +48,18 @@ static struct qe_tun *open_tun(struct qe_netlink *netlink, const char *name)
 	return tun;
 }
 
+static size_t run(const char *command, char *to, size_t size)
+{
+	FILE *pipe = popen(command, "r");
+	size_t n;
+
+	assert_non_null(pipe);
+	n = fread(to, 1, size - 1, pipe);
+	to[n] = '\0';
+	assert_int_equal(pclose(pipe), 0);
+	return n;
+}
+
 /* ---- routes and addresses ---- */
 
 struct search {
@@ -162,6 +174,77 @@ static void test_refused(void **)
 	assert_int_equal(qe_helper_forward(helper, true, true), -EPIPE);
 	assert_false(qe_helper_is_alive(helper));
 	qe_helper_free(helper);
+}
+
+/* ---- default routes ---- */
+
+#define RULES \
+	"ip rule; ip -6 rule; for f in -4 -6; do ip $f route show table all; done | grep 20805; :"
+
+static bool leads(const char *words, const char *interface)
+{
+	char command[128], found[256];
+
+	snprintf(command, sizeof(command), "ip route get %s || true", words);
+	run(command, found, sizeof(found));
+	return strstr(found, interface);
+}
+
+/* All packets but those with our mark, and those that have a route of their own. */
+static void check_default(const char *addr, const char *known)
+{
+	char marked[64];
+
+	snprintf(marked, sizeof(marked), "%s mark 20805", addr);
+	assert_true(leads(addr, "dev tunnel"));
+	assert_true(leads(marked, "dev other"));
+	assert_true(leads(known, "dev other"));
+}
+
+static void add_way(struct qe_netlink *netlink, const char *prefix)
+{
+	struct qe_prefix way = to_prefix(prefix);
+	unsigned index;
+
+	assert_int_equal(qe_netlink_interface(netlink, "other", &index), QE_OK);
+	assert_int_equal(qe_netlink_add_route(netlink, index, &way), QE_OK);
+}
+
+static void test_defaults(void **)
+{
+	struct qe_netlink *netlink;
+	struct qe_tun *tun, *other;
+	char before[4096], after[4096];
+	struct qe_helper *helper;
+
+	if (!isolated)
+		skip();
+	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
+	tun = open_tun(netlink, "tunnel");
+	other = open_tun(netlink, "other");
+	add_way(netlink, "0.0.0.0/0");
+	add_way(netlink, "192.0.2.0/24");
+	add_way(netlink, "::/0");
+	add_way(netlink, "2001:db8:2::/48");
+	run(RULES, before, sizeof(before));
+	helper = start();
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(qe_helper_take_defaults(helper, true, true), QE_OK);
+	check_default("203.0.113.1", "192.0.2.1");
+	check_default("2001:db8:1::1", "2001:db8:2::1");
+	assert_int_equal(qe_helper_take_defaults(helper, false, true), QE_OK);
+	assert_true(leads("203.0.113.1", "dev other"));
+	check_default("2001:db8:1::1", "2001:db8:2::1");
+	assert_int_equal(qe_helper_take_defaults(helper, false, false), QE_OK);
+	run(RULES, after, sizeof(after));
+	assert_string_equal(before, after);
+	assert_int_equal(qe_helper_take_defaults(helper, true, true), QE_OK);
+	qe_tun_free(tun); /* and still the rules go */
+	qe_helper_free(helper);
+	run(RULES, after, sizeof(after));
+	assert_string_equal(before, after);
+	qe_tun_free(other);
+	qe_netlink_free(netlink);
 }
 
 /* ---- forwarding ---- */
@@ -284,18 +367,6 @@ static void test_after_a_crash(void **)
 	"	set s { type ipv4_addr; elements = { 10.0.0.1 }; }\n" \
 	"}\n"
 
-static size_t run(const char *command, char *to, size_t size)
-{
-	FILE *pipe = popen(command, "r");
-	size_t n;
-
-	assert_non_null(pipe);
-	n = fread(to, 1, size - 1, pipe);
-	to[n] = '\0';
-	assert_int_equal(pclose(pipe), 0);
-	return n;
-}
-
 static void test_masquerade(void **)
 {
 	static const char *const rules[] = {"table inet quicether_tunnel",
@@ -390,6 +461,7 @@ int main(void)
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_forwarding),
 		cmocka_unit_test(test_after_a_crash),
 		cmocka_unit_test(test_masquerade),
