@@ -40,10 +40,11 @@ struct qe_gate_cache {
 };
 
 /* The verdict for a packet from -> to. policy NULL: all is allowed, and nothing is remembered.
- * generation: the policy's, from 1; a flow that was judged under another one is judged anew, and if
- * it is now denied it ends. cache may be NULL. *ret_result names the rule that allowed the flow;
- * log is true only for the packet that begins it. A fragment whose first one has not come (or that
- * lies over its headers) is denied by QE_POLICY_NO_RULE. */
+ * generation: the policy's, and another one also when a slot comes to mean another peer; a flow
+ * that was judged under another one is judged anew, and if it is now denied it ends. cache may be
+ * NULL. *ret_result names the rule that allowed the flow; log is true only for the packet that
+ * begins it. A fragment whose first one has not come (or that lies over its headers) is denied by
+ * QE_POLICY_NO_RULE. */
 enum qe_action qe_gate_check(struct qe_gate *gate, struct qe_gate_cache *cache,
 	const struct qe_policy *policy, uint64_t generation, const struct qe_gate_packet *packet,
 	qe_time now, struct qe_policy_result *ret_result);
