@@ -69,6 +69,7 @@ int main(int argc, char **argv)
 	micro_add_packets();
 	micro_add_links();
 	micro_add_rejects();
+	micro_add_routes();
 	for (unsigned long i = 0; i <= times; i++) {
 		warming = i == 0;
 		for (size_t j = 0; j < n_rounds; j++)

@@ -26,3 +26,4 @@ void micro_add_aead(void);    /* sealing and opening, by provider, suite and siz
 void micro_add_packets(void); /* splitting and coalescing */
 void micro_add_links(void);   /* two links: writing and reading datagrams, and the handshake */
 void micro_add_rejects(void); /* datagrams that are not welcome */
+void micro_add_routes(void);  /* announcements, from their messages to the choice */
