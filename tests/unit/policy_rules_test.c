@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* Compiled policies, with the plain meaning of their rules as the oracle. */
+#include <errno.h>
+
 #include "policy_world.h"
 
 #define WORLDS 800
@@ -34,6 +36,61 @@ static void verdicts_are_those_of_the_plain_rules(void **state)
 		qe_policy_free(policy);
 		world_done(&world);
 	}
+}
+
+/* ---- without memory ---- */
+
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static size_t until_failure; /* allocations; 0: none fails */
+
+static bool fails(void)
+{
+	return until_failure > 0 && --until_failure == 0;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? nullptr : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return fails() ? nullptr : __real_realloc(old, size);
+}
+
+static enum qe_error compile_failing(const struct world *world, size_t n, struct qe_policy **policy)
+{
+	until_failure = n;
+	enum qe_error error = qe_policy_compile(
+		policy, &world->source, world->members, world->n_members, WORLD_NOW, nullptr);
+	until_failure = 0;
+	return error;
+}
+
+/* Each allocation fails once: what is there is given back, or was not needed. */
+static void a_failure_leaves_nothing(void **state)
+{
+	struct world world;
+	size_t failures = 0, n = 1;
+
+	(void)state;
+	world_init(&world, 300);
+	for (bool failed = true; failed || n < 100; n++) {
+		struct qe_policy *policy = nullptr;
+		enum qe_error error = compile_failing(&world, n, &policy);
+
+		failed = error != QE_OK;
+		failures += failed;
+		assert_true(failed == (policy == nullptr));
+		assert_true(!failed || error == -ENOMEM);
+		qe_policy_free(policy);
+	}
+	assert_true(failures > 30);
+	world_done(&world);
 }
 
 /* ---- single rules ---- */
@@ -267,6 +324,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verdicts_are_those_of_the_plain_rules),
+		cmocka_unit_test(a_failure_leaves_nothing),
 		cmocka_unit_test(no_rules_deny),
 		cmocka_unit_test(mapped_addresses_are_not_ipv4),
 		cmocka_unit_test(ports_match_only_packets_with_ports),
