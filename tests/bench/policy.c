@@ -9,6 +9,7 @@
  *   rules         the rules alone
  *   new_flow      with the flow table: a packet that begins a flow
  *   established   with the flow table: a packet of one of 1,000 flows, in turn
+ *   same_flow     with the flow table: a packet of the flow whose packet was the last
  *   compile       processor time to compile the rules
  *   memory        of the compiled rules
  *
@@ -230,6 +231,7 @@ struct subject {
 	size_t n_rules;
 	struct qe_policy *policy;
 	struct qe_gate *gate;
+	struct qe_gate_cache cache;
 	struct traffic traffic;
 	qe_time now;
 };
@@ -248,7 +250,8 @@ static void ask_rules(struct subject *subject)
 		qe_policy_evaluate(subject->policy, &subject->traffic.asked[i], &result);
 }
 
-static void ask_gate(struct subject *subject, size_t n)
+/* About the first n packets, in turn. */
+static void ask_gate(struct subject *subject, struct qe_gate_cache *cache, size_t n)
 {
 	for (size_t i = 0; i < packets; i++) {
 		size_t k = i % n;
@@ -260,18 +263,23 @@ static void ask_gate(struct subject *subject, size_t n)
 		struct qe_policy_result result;
 
 		qe_gate_check(
-			subject->gate, nullptr, subject->policy, 1, &packet, subject->now, &result);
+			subject->gate, cache, subject->policy, 1, &packet, subject->now, &result);
 	}
 }
 
 static void ask_for_new_flows(struct subject *subject)
 {
-	ask_gate(subject, packets);
+	ask_gate(subject, nullptr, packets);
 }
 
 static void ask_in_flows(struct subject *subject)
 {
-	ask_gate(subject, flows);
+	ask_gate(subject, nullptr, flows);
+}
+
+static void ask_in_one_flow(struct subject *subject)
+{
+	ask_gate(subject, &subject->cache, 1);
 }
 
 /* The same packets begin new flows then. */
@@ -322,6 +330,7 @@ static void measure_all(struct subject *subject)
 	measure(subject, "rules", nullptr, ask_rules);
 	measure(subject, "new_flow", let_expire, ask_for_new_flows);
 	measure(subject, "established", begin_flows, ask_in_flows);
+	measure(subject, "same_flow", begin_flows, ask_in_one_flow);
 	measure_compiling(subject);
 	tell(subject, "memory", "kB", (double)qe_policy_memory(subject->policy) / 1e3);
 }
