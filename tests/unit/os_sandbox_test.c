@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "os/nft.h"
 #include "os/sandbox.h"
 #include "random.h"
 
@@ -115,7 +116,48 @@ static void check_folders(void)
 	_exit(confined ? 0 : 77);
 }
 
-static void test_confined(void **)
+static int run_nft(void)
+{
+	char *const words[] = {(char[]){"nft"}, (char[]){"--version"}, nullptr};
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+		execv(qe_nft_find(), words);
+		_exit(126);
+	}
+	waitpid(child, &status, 0);
+	return status;
+}
+
+static void check_helper_files(void)
+{
+	CHECK(is_refused(open(other, O_WRONLY)));
+	CHECK(is_refused(open(other, O_RDONLY)));
+	CHECK(is_refused(open("/etc/hosts", O_RDONLY)));
+	CHECK(is_refused(open(beside, O_CREAT | O_WRONLY, 0600)));
+	CHECK(is_refused(unlink(other)));
+	CHECK(is_refused(open("/proc/sys/net/core/somaxconn", O_RDONLY)));
+	CHECK(open("/proc/sys/net/ipv4/ip_forward", O_RDONLY) >= 0);
+	CHECK(open("/proc/sys/net/ipv4/conf/all/forwarding", O_RDONLY) >= 0);
+	CHECK(is_refused(execl("/bin/true", "true", nullptr)));
+	CHECK(!qe_nft_find() || run_nft() == 0);
+}
+
+[[noreturn]] static void run_helper(void)
+{
+	bool confined = false;
+
+	CHECK(qe_sandbox_enter_helper(&confined) == QE_OK);
+	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0);
+	CHECK(prctl(PR_CAPBSET_READ, CAP_NET_RAW, 0, 0, 0) == 0 || geteuid() != 0);
+	if (confined)
+		check_helper_files();
+	_exit(confined ? 0 : 77);
+}
+
+static void in_child(void (*confined)(void))
 {
 	int status;
 	pid_t child;
@@ -126,7 +168,7 @@ static void test_confined(void **)
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0)
-		run_confined();
+		confined();
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 77)
@@ -134,9 +176,22 @@ static void test_confined(void **)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void test_confined(void **)
+{
+	in_child(run_confined);
+}
+
+static void test_helper(void **)
+{
+	in_child(run_helper);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_confined)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_confined),
+		cmocka_unit_test(test_helper),
+	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
