@@ -12,6 +12,7 @@
  * is in and of what names itself. Where prefixes nest, an inner one's class has the rules of those
  * around it, too.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,7 @@ static void add_mentions(struct compiler *compiler, enum question question, uint
 			rule_bits_add(&compiler->policy->dimensions[question].any, rule);
 			break;
 		case QE_POLICY_PREFIX:
+			assert(question == QUESTION_OBJECT);
 			compiler->places[compiler->n_places++] = (struct place){
 				.prefix = terms[i].prefix, .rule = rule};
 			break;
@@ -307,6 +309,7 @@ static void add_protocols(struct compiler *compiler, uint32_t i, const struct qe
 			any = true;
 			continue;
 		}
+		assert(icmp || protocol <= UINT8_MAX);
 		mention_protocol(compiler, 0, icmp ? QE_IP_ICMP : protocol, i);
 		mention_protocol(compiler, 1, icmp ? QE_IP_ICMPV6 : protocol, i);
 	}

@@ -262,6 +262,7 @@ static void add_group_arcs(struct names *names, const struct qe_policy_group *gr
 		const struct qe_policy_term *term = &group->members[i];
 		uint32_t from = names_index(names, term);
 
+		assert(term->kind != QE_POLICY_ANY && term->kind != QE_POLICY_PREFIX);
 		if (term->kind == QE_POLICY_GROUP)
 			from += (uint32_t)names->n_nodes;
 		names->arcs[names->n_arcs++] = (struct arc){from, to};

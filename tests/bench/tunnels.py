@@ -93,7 +93,10 @@ class QuicEther(Tunnel):
         self.nodes = [Node(host) for host in self.hosts]
         for number, node in enumerate(self.nodes, 1):
             peer = row(self.nodes[2 - number], 3 - number, outside(3 - number))
-            node.configure([peer], network=own(number), security={'cipher': self.cipher})
+            node.configure([peer], network=own(number), security=self.security())
+
+    def security(self):
+        return {'cipher': self.cipher}
 
     def start(self, number):
         self.processes.append(self.nodes[number - 1].start(ready=False))
@@ -101,6 +104,25 @@ class QuicEther(Tunnel):
 
 class QuicEtherAes256(QuicEther):
     cipher = 'aes-256-gcm'
+
+
+class QuicEtherRules(QuicEtherAes256):
+    """With a policy of which the last rule allows the traffic."""
+
+    RULES = 10000
+
+    def security(self):
+        rules = [f'id = "r{number}"\nobject = "{self.some_prefix(number)}"\nprotocols = "tcp"\n'
+                 f'ports = [{1 + number % 997}]\naction = "deny"\n' for number in range(1, self.RULES)]
+        rules.append('id = "all"\nobject = "*"\naction = "allow"\n')
+        policy = self.nodes[0].config.with_name('rules.toml')
+        policy.write_text(''.join(f'[[rules]]\nsubject = "*"\n{rule}' for rule in rules))
+        return super().security() | {'policy_file': str(policy)}
+
+    @staticmethod
+    def some_prefix(number):
+        """Of a hundred one is around the addresses inside."""
+        return '100.64.0.0/10' if number % 100 == 0 else f'10.{number >> 8}.{number & 255}.0/24'
 
 
 class QuicEtherAes128(QuicEther):
@@ -115,6 +137,7 @@ OWN = {
     'bare': Bare,
     'forwarder': Forwarder,
     'quicether-aes256gcm': QuicEtherAes256,
+    'quicether-10000-rules': QuicEtherRules,
     'quicether-aes128gcm': QuicEtherAes128,
     'quicether-chacha20poly1305': QuicEtherChaCha,
 }
