@@ -48,6 +48,7 @@ struct flow_bucket {
 struct flow_account {
 	word started, packets[2], bytes[2];
 	_Atomic(uint32_t) to;
+	_Atomic(bool) told;
 };
 
 /* ---- places ---- */
@@ -222,16 +223,12 @@ static bool claim(struct flows *flows, size_t position, uint64_t tag)
 	return swap(tag_at(flows, position), tag, (tag + 1) & 0xffffffff);
 }
 
-/* Of a place that is claimed. */
-static void tell_end(struct flows *flows, size_t position, enum flow_end end)
+static struct flow_record record_of(const struct flows *flows, size_t position, enum flow_end end)
 {
 	const struct flow_entry *entry = entry_at(flows, position);
 	uint64_t life = load(&entry->life);
-	struct flow_ended ended;
 
-	if (flows->accounts == nullptr)
-		return;
-	ended = (struct flow_ended){
+	return (struct flow_record){
 		.key = load_key(entry),
 		.data = load(&entry->data),
 		.generation = (uint32_t)load(&entry->judged),
@@ -240,7 +237,17 @@ static void tell_end(struct flows *flows, size_t position, enum flow_end end)
 		.seen = flow_seen(life),
 		.totals = load_totals(&flows->accounts[position]),
 	};
-	flows->settings.ended(flows->settings.ctx, &ended);
+}
+
+/* Of a place that is claimed. */
+static void tell_end(struct flows *flows, size_t position, enum flow_end end)
+{
+	struct flow_record record;
+
+	if (flows->accounts == nullptr)
+		return;
+	record = record_of(flows, position, end);
+	flows->settings.tell(flows->settings.ctx, &record);
 }
 
 static bool end_flow(struct flows *flows, size_t position, uint64_t tag, enum flow_end end)
@@ -266,22 +273,43 @@ static enum flow_end natural_end(uint64_t life)
 	return track_is_closed(flow_state(life)) ? FLOW_CLOSED : FLOW_EXPIRED;
 }
 
-void flows_sweep(struct flows *flows, size_t n_buckets, uint32_t now)
+/* Of a flow that goes on. */
+static void tell_life(struct flows *flows, size_t position, uint64_t tag)
+{
+	struct flow_account *account = &flows->accounts[position];
+	struct flow_record record;
+
+	if (atomic_load_explicit(&account->told, memory_order_relaxed))
+		return;
+	record = record_of(flows, position, FLOW_LIVES);
+	if (atomic_load_explicit(tag_at(flows, position), memory_order_relaxed) != tag)
+		return;
+	atomic_store_explicit(&account->told, true, memory_order_relaxed);
+	flows->settings.tell(flows->settings.ctx, &record);
+}
+
+static void sweep_place(struct flows *flows, size_t position, uint32_t now, bool stop)
+{
+	uint64_t tag = load(tag_at(flows, position)), life;
+
+	if (is_free(tag) || is_claimed(tag))
+		return;
+	life = load(&entry_at(flows, position)->life);
+	if (has_expired(life, now))
+		end_flow(flows, position, tag, natural_end(life));
+	else if (stop)
+		end_flow(flows, position, tag, FLOW_STOPPED);
+	else if (flows->accounts != nullptr)
+		tell_life(flows, position, tag);
+}
+
+void flows_sweep(struct flows *flows, size_t n_buckets, uint32_t now, bool stop)
 {
 	size_t n = n_buckets < flows->n_buckets ? n_buckets : flows->n_buckets;
 
 	for (; n > 0; n--, flows->swept = (flows->swept + 1) % flows->n_buckets)
-		for (size_t way = 0; way < WAYS; way++) {
-			size_t position = flows->swept * WAYS + way;
-			uint64_t tag = load(tag_at(flows, position));
-			uint64_t life;
-
-			if (is_free(tag) || is_claimed(tag))
-				continue;
-			life = load(&entry_at(flows, position)->life);
-			if (has_expired(life, now))
-				end_flow(flows, position, tag, natural_end(life));
-		}
+		for (size_t way = 0; way < WAYS; way++)
+			sweep_place(flows, flows->swept * WAYS + way, now, stop);
 }
 
 /* ---- to insert ---- */
@@ -382,6 +410,7 @@ static void write_flow(struct flows *flows, const struct candidate *at, const st
 
 		store(&account->started, flow->started);
 		atomic_store_explicit(&account->to, flow->to, memory_order_relaxed);
+		atomic_store_explicit(&account->told, false, memory_order_relaxed);
 		for (unsigned i = 0; i < 2; i++) {
 			store(&account->packets[i], 0);
 			store(&account->bytes[i], 0);
@@ -501,7 +530,7 @@ enum qe_error flows_init(struct flows *flows, const struct flows_settings *setti
 		return (enum qe_error) - ENOMEM;
 	made.buckets = (struct flow_bucket *)(((uintptr_t)made.memory + CACHE_LINE - 1) &
 					      ~(uintptr_t)(CACHE_LINE - 1));
-	if (settings->ended != nullptr) {
+	if (settings->tell != nullptr) {
 		made.accounts = calloc(made.n_buckets * WAYS, sizeof(struct flow_account));
 		if (made.accounts == nullptr) {
 			free(made.memory);

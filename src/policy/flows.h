@@ -30,9 +30,18 @@ struct flow_totals {
 	uint32_t to;
 };
 
-enum flow_end : uint8_t { FLOW_EXPIRED, FLOW_CLOSED, FLOW_DENIED, FLOW_EVICTED, FLOW_REPLACED };
+enum flow_end : uint8_t {
+	FLOW_LIVES,
+	FLOW_EXPIRED,
+	FLOW_CLOSED,
+	FLOW_DENIED,
+	FLOW_EVICTED,
+	FLOW_REPLACED,
+	FLOW_STOPPED
+};
 
-struct flow_ended {
+/* What is told of a flow. */
+struct flow_record {
 	struct flow_key key;
 	uint64_t data;
 	uint32_t generation;
@@ -45,8 +54,9 @@ struct flow_ended {
 struct flows_settings {
 	size_t max; /* rounded up to a power of two */
 	uint64_t seed;
-	/* Also keep totals, and tell them when a flow ends. From the thread that ends it. */
-	void (*ended)(void *ctx, const struct flow_ended *ended); /* NULL: nothing is kept */
+	/* Also keep totals, and tell them once of a flow that a sweep finds alive, and when it
+	 * ends; from the thread that does it. NULL: nothing is kept. */
+	void (*tell)(void *ctx, const struct flow_record *record);
 	void *ctx;
 };
 
@@ -98,8 +108,10 @@ void flows_set_judged(
 	struct flows *flows, const struct flow_view *view, uint32_t generation, uint64_t data);
 void flows_add(
 	struct flows *flows, struct flow_ref ref, bool reply, uint64_t packets, uint64_t bytes);
-/* Frees what has expired, in at most n_buckets buckets. Control thread. */
-void flows_sweep(struct flows *flows, size_t n_buckets, uint32_t now);
+/* Frees what has expired, and tells of what is new, in at most n_buckets buckets. stop: of all
+ * flows, which end. Control thread.
+ */
+void flows_sweep(struct flows *flows, size_t n_buckets, uint32_t now, bool stop);
 
 /* The fields of a flow's life. */
 static inline enum track_state flow_state(uint64_t life)

@@ -22,14 +22,14 @@
 
 constexpr size_t FRAGMENTS_MAX = 4096;
 constexpr size_t VERDICTS_MAX = 256;
-constexpr size_t ENDS_MAX = 1024;
+constexpr size_t RECORDS_MAX = 1024;
 constexpr unsigned SWEEPS = 8; /* for the whole table */
 constexpr size_t SWEEP_BUCKETS = 64;
 constexpr unsigned UPDATE_TRIES = 4;
 
 struct qe_gate {
 	struct flows flows, fragments;
-	struct queue verdicts, ends;
+	struct queue verdicts, records;
 	struct denials denials;
 	uint64_t seed;
 	_Atomic(uint64_t) denied, bad_fragments;
@@ -446,31 +446,34 @@ enum qe_action qe_gate_check(struct qe_gate *gate, struct qe_gate_cache *cache,
 /* ---- the control thread's part ---- */
 
 static const enum qe_gate_end ends[] = {
+	[FLOW_LIVES] = QE_GATE_LIVES,
 	[FLOW_EXPIRED] = QE_GATE_EXPIRED,
 	[FLOW_CLOSED] = QE_GATE_CLOSED,
 	[FLOW_DENIED] = QE_GATE_DENIED,
 	[FLOW_EVICTED] = QE_GATE_EVICTED,
 	[FLOW_REPLACED] = QE_GATE_REPLACED,
+	[FLOW_STOPPED] = QE_GATE_STOPPED,
 };
 
 /* From whichever thread ends a flow. */
-static void on_ended(void *ctx, const struct flow_ended *ended)
+static void on_flow(void *ctx, const struct flow_record *record)
 {
 	struct qe_gate *gate = ctx;
 
-	queue_push(&gate->ends, ended);
+	queue_push(&gate->records, record);
 }
 
-static void tell_flow(const struct flow_ended *ended, qe_time now, const struct qe_gate_sink *sink)
+static void tell_flow(
+	const struct flow_record *record, qe_time now, const struct qe_gate_sink *sink)
 {
-	qe_time idle = (qe_time)(uint32_t)(tick_of(now) - ended->seen) << TICK_SHIFT;
-	const struct flow_totals *totals = &ended->totals;
+	qe_time idle = (qe_time)(uint32_t)(tick_of(now) - record->seen) << TICK_SHIFT;
+	const struct flow_totals *totals = &record->totals;
 	struct qe_gate_flow flow = {
-		.packet = packet_of_key(&ended->key, flow_subject(ended->data)),
+		.packet = packet_of_key(&record->key, flow_subject(record->data)),
 		.to = totals->to,
-		.rule = (uint32_t)ended->data,
-		.generation = ended->generation,
-		.end = ends[ended->end],
+		.rule = (uint32_t)record->data,
+		.generation = record->generation,
+		.end = ends[record->end],
 		.started = totals->started,
 		.last = qe_time_max(totals->started, qe_time_since(idle, now)),
 		.packets = {totals->packets[0], totals->packets[1]},
@@ -481,14 +484,14 @@ static void tell_flow(const struct flow_ended *ended, qe_time now, const struct 
 		sink->flow(sink->ctx, &flow);
 }
 
-static void drain_ends(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
+static void drain_flows(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
 {
-	struct flow_ended ended;
+	struct flow_record record;
 
-	if (!gate->ends.cells)
+	if (!gate->records.cells)
 		return;
-	for (size_t i = 0; i < ENDS_MAX && queue_pop(&gate->ends, &ended); i++)
-		tell_flow(&ended, now, sink);
+	for (size_t i = 0; i < RECORDS_MAX && queue_pop(&gate->records, &record); i++)
+		tell_flow(&record, now, sink);
 }
 
 static void drain_verdicts(struct qe_gate *gate, const struct qe_gate_sink *sink)
@@ -500,21 +503,32 @@ static void drain_verdicts(struct qe_gate *gate, const struct qe_gate_sink *sink
 			sink->verdict(sink->ctx, &verdict);
 }
 
-/* In portions that the queue of ends has room for. A table that was never used is not read. */
-void qe_gate_sweep(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
+/* In portions that the queue of records has room for. A table that was never used is not read. */
+static void sweep(struct qe_gate *gate, size_t n_buckets, qe_time now, bool stop,
+	const struct qe_gate_sink *sink)
 {
-	size_t left = gate->flows.n_buckets / SWEEPS + 1;
+	size_t left = n_buckets;
 
 	if (atomic_load_explicit(&gate->flows.n_flows, memory_order_relaxed) == 0)
 		left = 0;
 	for (size_t n; left > 0; left -= n) {
 		n = left < SWEEP_BUCKETS ? left : SWEEP_BUCKETS;
-		flows_sweep(&gate->flows, n, tick_of(now));
-		drain_ends(gate, now, sink);
+		flows_sweep(&gate->flows, n, tick_of(now), stop);
+		drain_flows(gate, now, sink);
 	}
-	drain_ends(gate, now, sink);
+	drain_flows(gate, now, sink);
 	drain_verdicts(gate, sink);
 	denials_drain(&gate->denials, sink);
+}
+
+void qe_gate_sweep(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
+{
+	sweep(gate, gate->flows.n_buckets / SWEEPS + 1, now, false, sink);
+}
+
+void qe_gate_stop(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
+{
+	sweep(gate, gate->flows.n_buckets, now, true, sink);
 }
 
 static uint64_t read_counter(const _Atomic(uint64_t) *counter)
@@ -531,7 +545,7 @@ void qe_gate_get_counters(const struct qe_gate *gate, struct qe_gate_counters *r
 		.denied = read_counter(&gate->denied),
 		.fragments = read_counter(&gate->bad_fragments),
 		.lost_verdicts = read_counter(&gate->verdicts.lost),
-		.lost_flows = read_counter(&gate->ends.lost),
+		.lost_flows = read_counter(&gate->records.lost),
 	};
 }
 
@@ -543,7 +557,7 @@ static enum qe_error prepare(struct qe_gate *gate, const struct qe_gate_settings
 	QE_TRY(flows_init(&gate->flows, &(struct flows_settings){
 						.max = settings->flows_max,
 						.seed = settings->seed,
-						.ended = settings->account ? on_ended : nullptr,
+						.tell = settings->account ? on_flow : nullptr,
 						.ctx = gate,
 					}));
 	QE_TRY(flows_init(&gate->fragments, &(struct flows_settings){
@@ -551,7 +565,7 @@ static enum qe_error prepare(struct qe_gate *gate, const struct qe_gate_settings
 						    .seed = settings->seed,
 					    }));
 	if (settings->account)
-		QE_TRY(queue_init(&gate->ends, ENDS_MAX, sizeof(struct flow_ended)));
+		QE_TRY(queue_init(&gate->records, RECORDS_MAX, sizeof(struct flow_record)));
 	return queue_init(&gate->verdicts, VERDICTS_MAX, sizeof(struct qe_gate_verdict));
 }
 
@@ -577,7 +591,7 @@ struct qe_gate *qe_gate_free(struct qe_gate *gate)
 		return nullptr;
 	flows_done(&gate->flows);
 	flows_done(&gate->fragments);
-	queue_done(&gate->ends);
+	queue_done(&gate->records);
 	queue_done(&gate->verdicts);
 	free(gate);
 	return nullptr;

@@ -15,7 +15,7 @@ struct qe_gate;
 
 struct qe_gate_settings {
 	size_t flows_max; /* QE_GATE_FLOWS */
-	bool account;     /* count packets and bytes, and tell of each flow that ends */
+	bool account;     /* count packets and bytes, and tell of each flow */
 	uint64_t seed;    /* random: so that nobody can choose flows that share a place */
 };
 
@@ -63,14 +63,17 @@ struct qe_gate_verdict {
 };
 
 enum qe_gate_end : uint8_t {
+	QE_GATE_LIVES,    /* it goes on; told once, if it is there when a sweep comes by */
 	QE_GATE_EXPIRED,  /* nothing was heard of it for long */
 	QE_GATE_CLOSED,   /* by TCP */
 	QE_GATE_DENIED,   /* by a new policy */
 	QE_GATE_EVICTED,  /* the table was full */
 	QE_GATE_REPLACED, /* by one from another node with the same addresses and ports */
+	QE_GATE_STOPPED,  /* by qe_gate_stop */
 };
 
-/* A flow that has ended. [0]: from packet.subject; [1]: back. Echo: the ports are its identifier.
+/* A flow that has begun, or ended. [0]: from packet.subject; [1]: back. Echo: the ports are its
+ * identifier.
  */
 struct qe_gate_flow {
 	struct qe_policy_packet packet; /* its first one */
@@ -93,6 +96,8 @@ struct qe_gate_sink {
 /* Ends flows that have expired and tells what has gathered; a bounded part of the table with each
  * call, all of it in 8. To be called about once a second. All callbacks may be NULL. */
 void qe_gate_sweep(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink);
+/* Ends all flows, and tells what is left to be told: when no worker asks any more. */
+void qe_gate_stop(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink);
 
 struct qe_gate_counters {
 	uint64_t flows; /* now */

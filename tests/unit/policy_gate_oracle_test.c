@@ -440,6 +440,8 @@ static uint64_t told_packets, told_bytes, told_flows;
 static void on_flow(void *ctx, const struct qe_gate_flow *flow)
 {
 	(void)ctx;
+	if (flow->end == QE_GATE_LIVES)
+		return;
 	told_flows++;
 	told_packets += flow->packets[0] + flow->packets[1];
 	told_bytes += flow->bytes[0] + flow->bytes[1];

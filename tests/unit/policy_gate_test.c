@@ -471,6 +471,11 @@ static void flows_are_accounted_for(void **state)
 	last = now;
 	assert_true(peer_sends(TCP, 22, 1000, RST | ACK));
 	sweep();
+	assert_int_equal(told.n_flows, 1);
+	assert_int_equal(told.flows[0].end, QE_GATE_LIVES);
+	assert_int_equal(told.flows[0].packet.source_port, 1000);
+	assert_int_equal(told.flows[0].packets[1], 2);
+	sweep();
 	assert_int_equal(told.n_flows, 0);
 	now += 11 * QE_SECOND;
 	sweep();
@@ -491,6 +496,22 @@ static void flows_are_accounted_for(void **state)
 	assert_int_equal(told.flows[0].bytes[1], 80);
 	assert_int_equal(told.flows[0].started, began);
 	assert_in_range(told.flows[0].last, last - 100 * QE_MILLISECOND, last);
+	assert_int_equal(counters().flows, 0);
+	gate_close();
+}
+
+static void a_stop_ends_all_flows(void **state)
+{
+	struct qe_gate_sink sink = {.flow = on_flow};
+
+	(void)state;
+	gate_open(self_may, true);
+	for (unsigned i = 0; i < 10; i++)
+		assert_true(self_sends(UDP, 1000 + i, 53, 0));
+	memset(&told, 0, sizeof(told));
+	qe_gate_stop(gate, now, &sink);
+	assert_int_equal(told.n_flows, 10);
+	assert_int_equal(told.flows[9].end, QE_GATE_STOPPED);
 	assert_int_equal(counters().flows, 0);
 	gate_close();
 }
@@ -597,6 +618,7 @@ int main(void)
 		cmocka_unit_test(fragments_cannot_hide_ports),
 		cmocka_unit_test(fragments_heed_a_new_policy),
 		cmocka_unit_test(flows_are_accounted_for),
+		cmocka_unit_test(a_stop_ends_all_flows),
 		cmocka_unit_test(fragments_are_booked_to_their_flow),
 		cmocka_unit_test(denials_are_told_once),
 		cmocka_unit_test(a_flood_of_denials_is_cut),
