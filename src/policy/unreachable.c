@@ -40,6 +40,7 @@ struct box {
 
 struct search {
 	const struct qe_policy *policy;
+	uint16_t *bits;           /* by rule: its place in the sets */
 	struct rule_bits lasting; /* rules without a schedule */
 	struct box realms[REALMS];
 	size_t effort;
@@ -148,11 +149,12 @@ static bool init_realms(
 
 /* ---- which rules match a class ---- */
 
-static bool matches(const struct qe_policy *policy, size_t question, uint32_t class, uint32_t rule)
+static bool matches(const struct search *search, size_t question, uint32_t class, uint32_t rule)
 {
-	const struct dimension *dimension = &policy->dimensions[question];
+	const struct dimension *dimension = &search->policy->dimensions[question];
+	uint16_t bit = search->bits[rule];
 
-	return dimension_word(dimension, &dimension->sets[class], rule / 64) >> rule % 64 & 1;
+	return dimension_word(dimension, &dimension->sets[class], bit / 64) >> bit % 64 & 1;
 }
 
 /* 64 rules that match four classes, those that last. */
@@ -169,17 +171,22 @@ static uint64_t lasting_rules(
 	return rules;
 }
 
-/* The first of them, if it is before the rule that is looked for; otherwise that one. */
+/* The first of them, if it is before the rule that is looked for; otherwise that one. The rules of
+ * a word are in order, and the words in none. */
 static uint32_t decide(const struct search *search, const uint32_t classes[static QUESTIONS])
 {
-	for (size_t word = 0; word <= search->rule / 64; word++) {
-		uint64_t rules = lasting_rules(search, classes, word);
-		uint32_t first = (uint32_t)(word * 64 + stdc_trailing_zeros(rules));
+	uint32_t first = search->rule;
 
-		if (rules != 0)
-			return first < search->rule ? first : search->rule;
+	for (size_t word = 0; word * 64 < search->policy->n_rules; word++) {
+		const uint16_t *order = &search->policy->order[word * 64];
+
+		if (order[0] >= first)
+			continue;
+		uint64_t rules = lasting_rules(search, classes, word);
+		if (rules != 0 && order[stdc_trailing_zeros(rules)] < first)
+			first = order[stdc_trailing_zeros(rules)];
 	}
-	return search->rule;
+	return first;
 }
 
 /* ---- the first packet ---- */
@@ -207,12 +214,15 @@ static void note_class(
 	const struct dimension *dimension = &search->policy->dimensions[question];
 	const struct rule_set *set = &dimension->sets[class];
 
-	for (size_t word = 0; word < SET_WORDS; word++) {
+	for (size_t word = 0; word * 64 < search->policy->n_rules; word++) {
 		if (set->blocks[word / SET_BLOCK] == 0)
 			continue;
 		uint64_t rules = dimension_word(dimension, set, word) & ~dimension->any.words[word];
-		for (; rules != 0; rules &= rules - 1)
-			note(&witnesses[word * 64 + stdc_trailing_zeros(rules)], question, class);
+		for (; rules != 0; rules &= rules - 1) {
+			size_t bit = word * 64 + stdc_trailing_zeros(rules);
+
+			note(&witnesses[search->policy->order[bit]], question, class);
+		}
 	}
 }
 
@@ -223,7 +233,7 @@ static void find_witnesses(
 		const struct classes *classes = &realm->questions[i];
 
 		for (uint32_t rule = 0; classes->n > 0 && rule < search->policy->n_rules; rule++)
-			if (matches(search->policy, i, classes->at[0], rule))
+			if (matches(search, i, classes->at[0], rule))
 				note(&witnesses[rule], i, classes->at[0]);
 		for (size_t k = 0; k < classes->n; k++)
 			note_class(search, witnesses, i, classes->at[k]);
@@ -242,7 +252,7 @@ static size_t split(
 	for (size_t i = 0; i < classes->n; i++) {
 		uint32_t class = classes->at[i];
 
-		if (!matches(search->policy, question, class, rule))
+		if (!matches(search, question, class, rule))
 			continue;
 		classes->at[i] = classes->at[n];
 		classes->at[n++] = class;
@@ -342,6 +352,7 @@ static void done(struct search *search, struct witness *witnesses[static REALMS]
 			free(search->realms[i].questions[k].at);
 		free(witnesses[i]);
 	}
+	free(search->bits);
 }
 
 static enum qe_error search_policy(const struct qe_policy *policy,
@@ -357,9 +368,15 @@ static enum qe_error search_policy(const struct qe_policy *policy,
 		witnesses[i] = calloc(source->n_rules + 1, sizeof(*witnesses[i]));
 		ok = ok && witnesses[i];
 	}
-	for (size_t i = 0; i < source->n_rules; i++)
-		if (!source->rules[i].schedule)
+	search.bits = calloc(source->n_rules + 1, sizeof(*search.bits));
+	for (size_t i = 0; search.bits && i < source->n_rules; i++) {
+		uint16_t rule = policy->order[i];
+
+		search.bits[rule] = (uint16_t)i;
+		if (!source->rules[rule].schedule)
 			rule_bits_add(&search.lasting, i);
+	}
+	ok = ok && search.bits;
 	if (ok)
 		look_for_all(&search, witnesses, found, ctx);
 	done(&search, witnesses);
