@@ -68,6 +68,13 @@ static enum qe_error check_options(const uint8_t *at, const uint8_t *end)
 	return QE_OK;
 }
 
+/* In place, over zeros: see qe_packet_parse. */
+static void set_ipv4(struct qe_addr *addr, const uint8_t *bytes)
+{
+	addr->family = QE_FAMILY_IPV4;
+	memcpy(addr->bytes, bytes, 4);
+}
+
 static enum qe_error parse_ipv4(struct qe_packet *packet, const uint8_t *bytes)
 {
 	unsigned header_len = (bytes[0] & 0xf) * 4u, fragment;
@@ -82,8 +89,8 @@ static enum qe_error parse_ipv4(struct qe_packet *packet, const uint8_t *bytes)
 	packet->fragment = fragment & 0x3fff;
 	packet->hop_limit = bytes[8];
 	packet->protocol = bytes[9];
-	packet->source = qe_addr_ipv4(bytes + 12);
-	packet->destination = qe_addr_ipv4(bytes + 16);
+	set_ipv4(&packet->source, bytes + 12);
+	set_ipv4(&packet->destination, bytes + 16);
 	packet->options = header_len > 20;
 	packet->transport = (uint16_t)header_len;
 	return QE_OK;
