@@ -155,21 +155,66 @@ static void check_answer(void *ctx, const struct qe_addr *to, const struct qe_po
 	run->failed(run->ctx, &failure);
 }
 
-/* All tests that ask about one time. */
-static enum qe_error run_at(
-	struct run *run, const struct qe_policy_member *members, size_t n_members, uint16_t at)
+/* Each time that tests ask about, once. */
+struct times {
+	uint16_t at[QE_POLICY_TEST_TIMES_MAX];
+	size_t alike[QE_POLICY_TEST_TIMES_MAX]; /* the first at which the same rules hold */
+	size_t n;
+};
+
+/* Or n, if it is not there. */
+static size_t find_time(const struct times *times, uint16_t at)
+{
+	size_t i = 0;
+
+	while (i < times->n && times->at[i] != at)
+		i++;
+	return i;
+}
+
+static bool are_alike(const struct qe_policy_source *source, uint16_t a, uint16_t b)
+{
+	for (size_t i = 0; i < source->n_rules; i++)
+		if (holds(source->rules[i].schedule, a) != holds(source->rules[i].schedule, b))
+			return false;
+	return true;
+}
+
+static enum qe_error collect_times(struct times *times, const struct qe_policy_source *source)
+{
+	times->n = 0;
+	for (size_t i = 0; i < source->n_tests; i++) {
+		uint16_t at = source->tests[i].at;
+		size_t alike = 0;
+
+		if (find_time(times, at) < times->n)
+			continue;
+		if (times->n == QE_POLICY_TEST_TIMES_MAX)
+			return QE_ERR_FULL;
+		times->at[times->n] = at;
+		while (alike < times->n && !are_alike(source, times->at[alike], at))
+			alike++;
+		times->alike[times->n++] = alike;
+	}
+	return QE_OK;
+}
+
+/* All tests that ask about a time, or about others that are alike. */
+static enum qe_error run_at(struct run *run, const struct qe_policy_member *members,
+	size_t n_members, const struct times *times, size_t time)
 {
 	struct qe_policy *policy;
 	size_t *rules;
 
-	QE_TRY(qe_policy_compile_for(&policy, &rules, run->source, members, n_members, at));
+	QE_TRY(qe_policy_compile_for(
+		&policy, &rules, run->source, members, n_members, times->at[time]));
 	run->rules = rules;
 	for (size_t i = 0; i < run->source->n_tests; i++) {
 		struct question question = {
 			policy, &run->source->tests[i], nobody, check_answer, run};
 
 		run->test = i;
-		if (question.test->at == at)
+		if (times->alike[find_time(times, question.test->at)] == time)
 			ask(&question, run->nodes);
 	}
 	qe_policy_free(policy);
@@ -177,41 +222,20 @@ static enum qe_error run_at(
 	return QE_OK;
 }
 
-/* Each once, in the order of the tests. */
-static enum qe_error collect_times(const struct qe_policy_source *source,
-	uint16_t times[static QE_POLICY_TEST_TIMES_MAX], size_t *ret_n)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < source->n_tests; i++) {
-		uint16_t at = source->tests[i].at;
-		size_t k = 0;
-
-		while (k < n && times[k] != at)
-			k++;
-		if (k == QE_POLICY_TEST_TIMES_MAX)
-			return QE_ERR_FULL;
-		times[k] = at;
-		n += k == n;
-	}
-	*ret_n = n;
-	return QE_OK;
-}
-
 enum qe_error qe_policy_run_tests(const struct qe_policy_source *source,
 	const struct qe_policy_member *members, size_t n_members,
 	void (*failed)(void *ctx, const struct qe_policy_failure *failure), void *ctx)
 {
-	uint16_t times[QE_POLICY_TEST_TIMES_MAX];
 	struct qe_policy_nodes nodes;
 	struct run run = {.source = source, .nodes = &nodes, .failed = failed, .ctx = ctx};
-	size_t n_times;
+	struct times times;
 	enum qe_error error = QE_OK;
 
-	QE_TRY(collect_times(source, times, &n_times));
+	QE_TRY(collect_times(&times, source));
 	QE_TRY(qe_policy_nodes_init(&nodes, members, n_members));
-	for (size_t i = 0; i < n_times && error == QE_OK; i++)
-		error = run_at(&run, members, n_members, times[i]);
+	for (size_t i = 0; i < times.n && error == QE_OK; i++)
+		if (times.alike[i] == i)
+			error = run_at(&run, members, n_members, &times, i);
 	qe_policy_nodes_done(&nodes);
 	return error;
 }
