@@ -311,14 +311,6 @@ static uint64_t link_make(struct flow_ref ref, bool reply)
 	return (reply ? LINK_REPLY : 0) | (uint64_t)(ref.position & INT32_MAX) << 32 | ref.version;
 }
 
-static void forget_fragments(struct check *check)
-{
-	struct flow_view view;
-
-	if (flows_find(&check->gate->fragments, &check->tuple.fragments, check->now, &view))
-		flows_remove(&check->gate->fragments, view.ref, FLOW_REPLACED);
-}
-
 /* The datagram's other fragments may pass, and are booked to the flow. */
 static void expect_fragments(struct check *check, struct flow_ref ref, bool reply)
 {
@@ -333,13 +325,19 @@ static void expect_fragments(struct check *check, struct flow_ref ref, bool repl
 	flows_insert(&check->gate->fragments, &fragments, check->now, &ref);
 }
 
+/* No more of the datagram passes: no policy that asks has this generation. */
+static void expect_no_fragments(struct check *check, const struct flow_view *view)
+{
+	flows_set_judged(&check->gate->fragments, view, ~check->generation, view->data);
+}
+
 static bool check_later_fragment(struct check *check)
 {
 	struct flows *flows = &check->gate->flows;
 	struct flow_view fragments, flow;
 
 	if (!flows_find(&check->gate->fragments, &check->tuple.key, check->now, &fragments) ||
-		fragments.generation != check->generation ||
+		fragments.reply || fragments.generation != check->generation ||
 		check->tuple.units < flow_extra(fragments.life))
 		return deny_fragment(check);
 	struct flow_ref ref = {
@@ -371,16 +369,38 @@ static bool check_whole(struct check *check, struct flow_ref *ret_ref, bool *ret
 	return deny_fragment(check);
 }
 
+/* There may have been one before it, and more of the datagram that lay behind its headers: headers
+ * that reach further than these would lie under it. */
+static void check_first_fragment(struct check *check)
+{
+	struct flows *fragments = &check->gate->fragments;
+	struct flow_ref ref = FLOW_NOWHERE;
+	struct flow_view former;
+	bool reply = false;
+	bool known = flows_find(fragments, &check->tuple.fragments, check->now, &former) &&
+		     !former.reply;
+
+	if (known && check->tuple.units > flow_extra(former.life))
+		deny_fragment(check);
+	else if (!check_whole(check, &ref, &reply)) {
+		if (known)
+			expect_no_fragments(check, &former);
+	} else {
+		if (known)
+			flows_remove(fragments, former.ref, FLOW_REPLACED);
+		expect_fragments(check, ref, reply);
+	}
+}
+
 static void check_packet(struct check *check)
 {
-	struct flow_ref ref = FLOW_NOWHERE;
-	bool reply = false, allowed = check_whole(check, &ref, &reply);
+	struct flow_ref ref;
+	bool reply;
 
-	if (!check->tuple.first_fragment)
-		return;
-	forget_fragments(check);
-	if (allowed)
-		expect_fragments(check, ref, reply);
+	if (check->tuple.first_fragment)
+		check_first_fragment(check);
+	else
+		check_whole(check, &ref, &reply);
 }
 
 /* ---- the question ---- */

@@ -56,8 +56,8 @@ static bool icmp_key(struct flow_key *ret_key, const struct qe_addr *source,
 /* ---- extension headers ---- */
 
 /* Moves the cursor behind the extension headers there; false: they do not fit, or there are too
- * many. Ends behind a fragment header, and tells its offset and flags. */
-static bool skip_extensions(struct qe_reader *reader, uint8_t *protocol, uint16_t *ret_fragment)
+ * many. *fragments gathers the offsets and flags of fragment headers. */
+static bool skip_extensions(struct qe_reader *reader, uint8_t *protocol, uint16_t *fragments)
 {
 	for (unsigned n = 0; n < EXTENSIONS_MAX; n++) {
 		uint8_t header = *protocol, next, len;
@@ -74,7 +74,7 @@ static bool skip_extensions(struct qe_reader *reader, uint8_t *protocol, uint16_
 			return false;
 		if (header == IPV6_FRAGMENT) {
 			qe_read_skip(reader, 4);
-			*ret_fragment = word;
+			*fragments |= word;
 		} else if (header == IPV6_AUTHENTICATION) {
 			qe_read_skip(reader, (len + 2u) * 4 - 4);
 		} else {

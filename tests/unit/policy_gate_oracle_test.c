@@ -42,9 +42,8 @@ struct plain_datagram {
 	unsigned id, headers;
 	uint64_t generation;
 	qe_time seen;
-	bool gone;
+	bool gone, over; /* over: nothing more of it passes */
 	struct plain_flow *flow;
-	bool reply;
 };
 
 static struct plain_flow flows[PLAIN_MAX];
@@ -291,26 +290,28 @@ static struct plain_datagram *plain_datagram(const struct plain_packet *packet)
 static bool plain_later(const struct plain_packet *packet, size_t len)
 {
 	struct plain_datagram *datagram = plain_datagram(packet);
-	bool reply;
 
-	if (!datagram || datagram->generation != generation || packet->offset < datagram->headers)
+	if (!datagram || datagram->over || datagram->generation != generation ||
+		packet->offset < datagram->headers)
 		return false;
 	if (datagram->flow && !datagram->flow->gone &&
 		lives(datagram->flow->seen, lifetime(datagram->flow)))
 		book(datagram->flow, len);
-	(void)reply;
 	return true;
 }
 
-static unsigned header_len(unsigned protocol)
+/* Of a first fragment, in units of 8. */
+static unsigned headers_of(unsigned protocol)
 {
-	return protocol == TCP ? 20 : protocol == UDP ? 8 : 0;
+	unsigned len = protocol == TCP ? 20 : protocol == UDP ? 8 : 0;
+
+	return (len + 7) / 8 * 8;
 }
 
 static bool plain_passes(const struct plain_packet *packet, size_t len)
 {
 	struct plain_flow *flow = nullptr;
-	struct plain_datagram *before;
+	struct plain_datagram *before = packet->kind == FIRST ? plain_datagram(packet) : nullptr;
 	bool reply = false, passes;
 
 	if (packet->kind == LATER)
@@ -322,25 +323,25 @@ static bool plain_passes(const struct plain_packet *packet, size_t len)
 		flow = plain_find(&packet->tuple, &reply);
 		return (flow && still_allowed(flow)) || plain_rules(packet->from, &error);
 	}
+	if (before && headers_of(packet->tuple.protocol) > before->headers)
+		return false;
 	passes = plain_flow_passes(packet, &flow, &reply);
 	if (passes)
 		book(flow, len);
-	if (packet->kind != FIRST)
+	if (before) {
+		before->gone = passes;
+		before->over = true;
+	}
+	if (packet->kind != FIRST || !passes)
 		return passes;
-	before = plain_datagram(packet);
-	if (before)
-		before->gone = true;
-	if (!passes)
-		return false;
 	assert_true(n_datagrams < PLAIN_MAX);
 	datagrams[n_datagrams++] = (struct plain_datagram){.tuple = packet->tuple,
 		.from = packet->from,
 		.id = packet->id,
-		.headers = (header_len(packet->tuple.protocol) + 7) / 8 * 8,
+		.headers = headers_of(packet->tuple.protocol),
 		.generation = generation,
 		.seen = now,
-		.flow = flow,
-		.reply = reply};
+		.flow = flow};
 	return true;
 }
 

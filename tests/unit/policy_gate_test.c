@@ -405,6 +405,78 @@ static void fragments_cannot_hide_ports(void **state)
 	gate_close();
 }
 
+/* A first fragment in which there are others' headers: a receiver would put together once more. */
+static bool nested_passes(const uint8_t (*inner)[8], size_t n)
+{
+	struct spec udp = spec_of(6, UDP, 1, 1000, 2, 53);
+	uint8_t whole[100], bytes[100];
+	size_t len = build(whole, &udp), at = 40;
+
+	memcpy(bytes, whole, 40);
+	bytes[6] = 44;
+	memcpy(bytes + at, (uint8_t[8]){44, 0, 0, 1, [7] = 9}, 8);
+	at += 8;
+	for (size_t i = 0; i < n; i++, at += 8)
+		memcpy(bytes + at, inner[i], 8);
+	memcpy(bytes + at, whole + 40, len - 40);
+	at += len - 40;
+	put16(bytes + 4, (unsigned)(at - 40));
+	return ask(SELF, bytes, at) == QE_ACTION_ALLOW;
+}
+
+static void fragments_hold_no_fragments(void **state)
+{
+	(void)state;
+	gate_open(all_may, false);
+	assert_true(nested_passes((const uint8_t[][8]){{17}}, 1)); /* RFC 6946: of one piece */
+	assert_false(nested_passes((const uint8_t[][8]){{17, 0, 0, 1}}, 1));
+	assert_false(nested_passes((const uint8_t[][8]){{44, 0, 0, 1}, {17}}, 2));
+	assert_false(nested_passes((const uint8_t[][8]){{44}, {17, 0, 0, 1}}, 2));
+	gate_close();
+}
+
+/* What lies behind short headers may be on its way when longer ones come, and lie over these. */
+static void headers_do_not_grow(void **state)
+{
+	static const uint8_t payload[100];
+	struct spec brief = spec_of(6, UDP, 1, 1000, 2, 53), longer = brief;
+
+	(void)state;
+	brief.payload = longer.payload = payload;
+	brief.payload_len = longer.payload_len = sizeof(payload);
+	longer.n_ip_options = 8;
+	gate_open(all_may, false);
+	assert_true(piece(SELF, &brief, 1, 0, 8, true));
+	assert_true(piece(SELF, &brief, 1, 8, 8, true));
+	assert_false(piece(SELF, &longer, 1, 0, 16, true));
+	assert_true(piece(SELF, &brief, 1, 16, 8, true));
+	policy.allows = nobody_may;
+	generation++;
+	assert_false(piece(SELF, &brief, 1, 0, 8, true)); /* ends it, but is no end of that */
+	policy.allows = all_may;
+	assert_false(piece(SELF, &brief, 1, 16, 8, true));
+	assert_false(piece(SELF, &longer, 1, 0, 16, true));
+	assert_true(piece(SELF, &brief, 1, 0, 8, true));
+	now += 31 * QE_SECOND;
+	assert_true(piece(SELF, &longer, 1, 0, 16, true));
+	assert_true(piece(SELF, &brief, 1, 0, 8, true));
+	gate_close();
+}
+
+static void fragments_have_no_replies(void **state)
+{
+	static const uint8_t payload[100];
+	struct spec there = spec_of(6, UDP, 1, 1000, 2, 53), back = spec_of(6, UDP, 2, 53, 1, 1000);
+
+	(void)state;
+	there.payload = back.payload = payload;
+	there.payload_len = back.payload_len = sizeof(payload);
+	gate_open(all_may, false);
+	assert_true(piece(SELF, &there, 0x10000, 0, 8, true));
+	assert_false(piece(SELF, &back, 1, 8, 8, true));
+	gate_close();
+}
+
 static void fragments_heed_a_new_policy(void **state)
 {
 	static const uint8_t payload[1000];
@@ -616,6 +688,9 @@ int main(void)
 		cmocka_unit_test(caches_change_nothing),
 		cmocka_unit_test(fragments_follow_their_first),
 		cmocka_unit_test(fragments_cannot_hide_ports),
+		cmocka_unit_test(fragments_hold_no_fragments),
+		cmocka_unit_test(headers_do_not_grow),
+		cmocka_unit_test(fragments_have_no_replies),
 		cmocka_unit_test(fragments_heed_a_new_policy),
 		cmocka_unit_test(flows_are_accounted_for),
 		cmocka_unit_test(a_stop_ends_all_flows),
