@@ -83,6 +83,18 @@ struct qe_prefix {
 	uint8_t length;      /* 0 to 32 or 128 */
 };
 
+enum qe_next_hop {
+	QE_NEXT_HOP_LOCAL,  /* this node */
+	QE_NEXT_HOP_NODE,   /* the peer that owns it */
+	QE_NEXT_HOP_GATEWAY /* a peer that forwards for it */
+};
+
+struct qe_route {
+	struct qe_prefix prefix;
+	uint8_t next_hop; /* enum qe_next_hop */
+	uint32_t peer;    /* its slot; 0 for QE_NEXT_HOP_LOCAL */
+};
+
 struct qe_endpoint {
 	struct qe_addr addr;
 	uint16_t port;
@@ -127,11 +139,30 @@ enum qe_cipher {
 struct qe_peer_settings {
 	const char *name; /* may be NULL; copied */
 	struct qe_node_id id;
-	/* What the peer may send from and what is routed to it; copied. Its own overlay IPv6
-	 * address is always among them. */
+	/* What the peer owns: it may send from there and announce it, and until it announces
+	 * anything it is taken to have announced all of it; copied. Its own overlay IPv6 address is
+	 * always among them. No prefix may have two owners; of nested ones the longest counts. */
 	const struct qe_prefix *prefixes;
 	size_t n_prefixes;
+	/* What the peer may announce to forward for, and pass on packets from; copied. */
+	const struct qe_prefix *gateway_prefixes;
+	size_t n_gateway_prefixes;
+	bool exit;            /* the same for all that nobody owns: default routes */
+	bool default_gateway; /* an exit that need not announce it: the last resort */
 	bool dial; /* dial at start and keep the link up; otherwise only wait and dial on demand */
+};
+
+/* What a node says to whoever changes it, from inside the functions that do. Each may be NULL. */
+struct qe_node_sink {
+	void *ctx;
+	/* Something is new for the shards: have qe_shard_run called on all of them, soon. */
+	void (*published)(void *ctx);
+	/* The route in use for a prefix has changed; NULL: there is none any more. */
+	void (*route)(void *ctx, const struct qe_prefix *prefix, const struct qe_route *route);
+	/* A peer's announcement is believed now that was not, or refused for a new reason. gateway:
+	 * the peer does not own the prefix but forwards for it. reason: NULL if it is believed. */
+	void (*judged)(void *ctx, size_t peer, const struct qe_prefix *prefix, bool gateway,
+		uint16_t metric, const char *reason);
 };
 
 struct qe_node_settings {
@@ -145,20 +176,28 @@ struct qe_node_settings {
 	 * copied. */
 	const struct qe_prefix *local;
 	size_t n_local;
+	/* What this node is a gateway to: announced as such, and packets of one peer that go there
+	 * or come from there are passed on to another, or to the TUN where no peer owns it; copied.
+	 */
+	const struct qe_prefix *forward;
+	size_t n_forward;
+	uint16_t metric; /* of what is announced; less is better */
 	const struct qe_peer_settings *peers;
 	size_t n_peers;
 	unsigned workers; /* how many shards it will have, at most QE_WORKERS_MAX; 0 means 1 */
+	struct qe_node_sink sink;
 };
 
 struct qe_node;
+struct qe_event;
 
 enum qe_error qe_node_new(struct qe_node **ret_node, const struct qe_node_settings *settings);
 struct qe_node *qe_node_free(struct qe_node *node); /* after its shards; NULL-safe; returns NULL */
 
 /* ---- changing a node ---- */
 
-/* Takes local, peers, and with them the routes, from the settings; the rest of a node is as it was
- * made, and not looked at. A peer is known by its NodeId: one that stays keeps slot, links and
+/* Takes local, forward, metric and peers from the settings; the rest of a node is as it was made,
+ * and not looked at. A peer is known by its NodeId: one that stays keeps slot, links and
  * counters. Each shard takes the change up with its next call of qe_shard_run, or when something is
  * asked of it, and then closes the links of peers that are gone: wake all of them. On an error
  * nothing has changed. */
@@ -166,7 +205,16 @@ enum qe_error qe_node_reconfigure(
 	struct qe_node *node, const struct qe_node_settings *settings, qe_time now);
 /* The slot of a peer; SIZE_MAX if there is none. */
 size_t qe_node_find_peer(const struct qe_node *node, const struct qe_node_id *id);
-/* When qe_node_deadline has come. */
+/* Every event of every shard is to be told to the node, in the shard's order: who can be reached
+ * and what peers announce decides the routes. */
+void qe_node_take_event(struct qe_node *node, const struct qe_event *event, qe_time now);
+/* Of local and forward, what is not announced for now; copied, replaces what was said before. */
+enum qe_error qe_node_set_withdrawn(
+	struct qe_node *node, const struct qe_prefix *prefixes, size_t n, qe_time now);
+/* Where no announced prefix may lie: the underlay addresses of peers, say; copied, replaces. */
+enum qe_error qe_node_set_forbidden(
+	struct qe_node *node, const struct qe_prefix *prefixes, size_t n, qe_time now);
+/* When qe_node_deadline has come, which it does at once after most of these. */
 void qe_node_run(struct qe_node *node, qe_time now);
 qe_time qe_node_deadline(const struct qe_node *node);
 
@@ -190,8 +238,6 @@ struct qe_offload {
 	uint16_t hdr_len;  /* a hint: never trusted */
 	uint16_t csum_start, csum_offset;
 };
-
-struct qe_event;
 
 struct qe_sink {
 	void *ctx;
@@ -301,7 +347,7 @@ void qe_peer_status_add(struct qe_peer_status *sum, const struct qe_peer_status 
 /* Why packets, datagrams and messages were not taken. qe_drop_name gives a stable snake_case name
  * for each. */
 enum qe_drop {
-	/* Packets from the TUN. */
+	/* Packets from the TUN, or forwarded. */
 	QE_DROP_TUN_MALFORMED, /* not an IP packet, or lengths that contradict one another */
 	QE_DROP_NOT_UNICAST,   /* multicast, broadcast and link-local stay off the overlay */
 	QE_DROP_NO_ROUTE,      /* no peer owns the destination */
@@ -313,8 +359,11 @@ enum qe_drop {
 	QE_DROP_DATAGRAM_MALFORMED, /* holds no IP packet */
 	QE_DROP_DATAGRAM_CONTEXT,   /* a context byte that this version does not know */
 	QE_DROP_SOURCE,             /* a source address that is not the peer's to use */
-	QE_DROP_NOT_LOCAL,          /* a destination that is not this node's to deliver */
-	QE_DROP_HALF,               /* of a packet that came in two, and the other was lost */
+	QE_DROP_NOT_LOCAL,          /* a destination that nobody is known to have */
+	QE_DROP_NOT_FORWARDED,      /* another peer's, and this node is no gateway to it */
+	QE_DROP_HOP_LIMIT,          /* has been passed on too often; the sender was told */
+	QE_DROP_LOOP, /* goes back to where it came from, or where many have ended their hops */
+	QE_DROP_HALF, /* of a packet that came in two, and the other was lost */
 	QE_DROP_CONGESTION, /* marked by a router on the way, and its sender does not know ECN */
 	/* UDP datagrams. */
 	QE_DROP_UDP_MALFORMED,      /* not QUIC */
@@ -326,6 +375,7 @@ enum qe_drop {
 	QE_DROP_HANDSHAKE_FAILED,
 	QE_DROP_STRANGER,          /* a key of no known peer */
 	QE_DROP_CONTROL_MALFORMED, /* a control message that does not parse; the link is closed */
+	QE_DROP_CONTROL_LIMIT,     /* more announcements in a second than anybody needs */
 	QE_DROP_COUNT
 };
 const char *qe_drop_name(enum qe_drop drop);
@@ -335,8 +385,10 @@ const char *qe_drop_name(enum qe_drop drop);
  * sent in pieces. Each is counted once on its way, so that after qe_shard_run, and after
  * qe_shard_close,
  *
- *   tun_rx_packets + split_packets = tx_packets + queued_packets + drops of packets from the TUN
- *   rx_frames = rx_packets + joined_frames + waiting_frames + drops of DATAGRAM frames
+ *   tun_rx_packets + forwarded_packets + icmp_tx_packets + split_packets
+ *     = tx_packets + queued_packets + drops of packets from the TUN, or from another peer
+ *   rx_frames = rx_packets + forwarded_packets + joined_frames + waiting_frames
+ *     + drops of DATAGRAM frames
  *   tun_tx_packets = rx_packets + icmp_packets
  *   rx_datagrams = link_datagrams + retries + drops of UDP datagrams
  *
@@ -351,7 +403,9 @@ struct qe_shard_counters {
 	uint64_t joined_frames;  /* of these, joined to another that had the packet's other half */
 	uint64_t waiting_frames; /* waiting now for one that has it */
 	uint64_t rx_packets, rx_bytes; /* of these, taken */
+	uint64_t forwarded_packets;    /* of these, to go on to another peer */
 	uint64_t icmp_packets;         /* told to senders on this side: too big, no route */
+	uint64_t icmp_tx_packets;      /* told to senders behind peers: too big, hop limit */
 	uint64_t tun_tx_packets;       /* handed to tun_write */
 
 	uint64_t tx_datagrams;   /* UDP, handed to udp_send */
@@ -368,24 +422,32 @@ void qe_shard_counters_add(struct qe_shard_counters *sum, const struct qe_shard_
 /* ---- events ---- */
 
 enum qe_event_type {
-	QE_EVENT_LINK_UP,     /* peer, path, dialled, rotation */
-	QE_EVENT_LINK_DOWN,   /* peer, path, reason */
-	QE_EVENT_DIAL_FAILED, /* peer, path, reason */
-	QE_EVENT_PEER_MOVED,  /* peer, path: the peer's address has changed, the link lives on */
-	QE_EVENT_PEER_UP,     /* peer: first link established */
-	QE_EVENT_PEER_DOWN,   /* peer: no link is left; traffic, since */
-	QE_EVENT_PONG,        /* peer, cookie, rtt */
-	QE_EVENT_PING_LOST,   /* peer, cookie */
-	QE_EVENT_STRANGER, /* id, path: a key of no known peer was refused; at most one a second */
+	QE_EVENT_LINK_UP,      /* peer, path, dialled, rotation */
+	QE_EVENT_LINK_DOWN,    /* peer, path, reason */
+	QE_EVENT_DIAL_FAILED,  /* peer, path, reason */
+	QE_EVENT_PEER_MOVED,   /* peer, path: the peer's address has changed, the link lives on */
+	QE_EVENT_PEER_UP,      /* peer: first link established */
+	QE_EVENT_PEER_DOWN,    /* peer: no link is left; traffic, since */
+	QE_EVENT_PEER_SILENT,  /* peer: has a link, but has not answered for 2 s */
+	QE_EVENT_PEER_ANSWERS, /* peer: it does again */
+	QE_EVENT_PEER_RTT,     /* peer, rtt: of the link in use, now and then */
+	QE_EVENT_ROUTES,    /* peer, message: what it announces, a part; for qe_node_take_event */
+	QE_EVENT_PONG,      /* peer, cookie, rtt */
+	QE_EVENT_PING_LOST, /* peer, cookie */
+	QE_EVENT_STRANGER,  /* id, path: a key of no known peer was refused; at most one a second */
 };
+#define QE_EVENT_COUNT (QE_EVENT_STRANGER + 1)
 
 /* IP packets inside the tunnel, and their bytes. */
 struct qe_traffic {
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
 };
 
+#define QE_EVENT_MESSAGE_MAX 1024
+
 struct qe_event {
 	enum qe_event_type type;
+	uint8_t worker; /* of the shard */
 	qe_time time;
 	size_t peer; /* slot; SIZE_MAX where there is none */
 	struct qe_node_id id;
@@ -396,6 +458,8 @@ struct qe_event {
 	struct qe_traffic traffic; /* with the peer, since it was up */
 	qe_time since;             /* when it came up */
 	const char *reason;        /* English, no full stop; NULL where there is none */
+	const uint8_t *message;
+	size_t message_len; /* at most QE_EVENT_MESSAGE_MAX */
 };
 
 #ifdef __cplusplus

@@ -230,12 +230,21 @@ static void stop_audit(struct daemon *daemon)
 
 /* ---- node ---- */
 
+static void on_published(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	if (daemon->workers)
+		qe_workers_wake(daemon->workers);
+}
+
 static enum qe_error make_node(struct daemon *daemon)
 {
 	struct qe_configured configured;
 	enum qe_error error;
 
 	QE_TRY(qe_configured_init(&configured, daemon->config, daemon->key, daemon->devices.n));
+	configured.settings.sink = (struct qe_node_sink){.ctx = daemon, .published = on_published};
 	error = qe_node_new(&daemon->node, &configured.settings);
 	qe_configured_done(&configured);
 	return error;
@@ -574,9 +583,21 @@ static void take_event(struct daemon *daemon, const struct qe_event *event)
 	case QE_EVENT_LINK_DOWN:
 	case QE_EVENT_DIAL_FAILED:
 	case QE_EVENT_PEER_MOVED:
+	case QE_EVENT_PEER_SILENT:
+	case QE_EVENT_PEER_ANSWERS:
+	case QE_EVENT_PEER_RTT:
+	case QE_EVENT_ROUTES:
 	case QE_EVENT_STRANGER:
 		break;
 	}
+}
+
+static void run_node(struct daemon *daemon)
+{
+	const qe_time now = qe_clock_now();
+
+	if (qe_node_deadline(daemon->node) <= now)
+		qe_node_run(daemon->node, now);
 }
 
 /* What the other threads have brought since the last turn. */
@@ -626,8 +647,9 @@ static void run(struct daemon *daemon)
 	while (started < n_stages && error == QE_OK)
 		error = stages[started++].start(daemon);
 	while (error == QE_OK && !daemon->stopping) {
-		qe_loop_turn(daemon->loop, QE_TIME_NEVER);
+		qe_loop_turn(daemon->loop, qe_node_deadline(daemon->node));
 		take_news(daemon);
+		run_node(daemon);
 	}
 	release_signals(daemon); /* a second one ends what may hang from here on */
 	while (started > 0) {

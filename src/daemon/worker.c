@@ -85,16 +85,29 @@ static void write_tun(void *ctx, const struct qe_offload *offload, const uint8_t
 	(void)!qe_tun_write(worker->settings.tun, offload, data, len);
 }
 
+static uint8_t *copy_message(const struct qe_event *event)
+{
+	uint8_t *copy = event->message ? malloc(event->message_len) : nullptr;
+
+	if (copy)
+		memcpy(copy, event->message, event->message_len);
+	return copy;
+}
+
 static void push_event(void *ctx, const struct qe_event *event)
 {
 	struct qe_worker *worker = ctx;
-	struct qe_worker_event copy = {.event = *event};
+	struct qe_worker_event copy = {.event = *event, .message = copy_message(event)};
 
 	if (event->reason)
 		snprintf(copy.reason, sizeof(copy.reason), "%s", event->reason);
 	copy.event.reason = nullptr;
-	if (!qe_ring_push(worker->events, &copy))
+	if (!copy.message)
+		copy.event.message_len = 0;
+	if (!qe_ring_push(worker->events, &copy)) {
 		worker->events_lost++;
+		free(copy.message);
+	}
 	worker->has_news = true;
 }
 
@@ -434,9 +447,13 @@ void qe_worker_stop(struct qe_worker *worker)
 
 struct qe_worker *qe_worker_free(struct qe_worker *worker)
 {
+	struct qe_worker_event event;
+
 	if (!worker)
 		return nullptr;
 	qe_worker_stop(worker);
+	while (worker->events && qe_worker_take_event(worker, &event))
+		free(event.message);
 	qe_shard_free(worker->shard);
 	qe_loop_free(worker->loop);
 	qe_ring_free(worker->events);
@@ -518,5 +535,6 @@ bool qe_worker_take_event(struct qe_worker *worker, struct qe_worker_event *ret_
 	if (!qe_ring_pop(worker->events, ret_event))
 		return false;
 	ret_event->event.reason = ret_event->reason[0] ? ret_event->reason : nullptr;
+	ret_event->event.message = ret_event->message;
 	return true;
 }

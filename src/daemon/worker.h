@@ -86,5 +86,6 @@ struct qe_worker_query *qe_worker_take_query(struct qe_worker *worker);
 struct qe_worker_event {
 	struct qe_event event;
 	char reason[120]; /* event.reason points here; empty if there is none */
+	uint8_t *message; /* event.message points here, and who takes the event frees it */
 };
 bool qe_worker_take_event(struct qe_worker *worker, struct qe_worker_event *ret_event);

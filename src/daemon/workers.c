@@ -5,6 +5,7 @@
 #include "base/array.h"
 #include "daemon/workers.h"
 #include "net/addr.h"
+#include "os/clock.h"
 
 /* From when the first worker has a link to a peer to when the last has none. */
 struct session {
@@ -19,6 +20,7 @@ struct known {
 };
 
 struct qe_workers {
+	struct qe_node *node;
 	struct qe_worker *all[QE_WORKERS_MAX];
 	unsigned n;
 	struct known *peers; /* by slot */
@@ -62,6 +64,7 @@ enum qe_error qe_workers_new(
 
 	if (!workers)
 		return -ENOMEM;
+	workers->node = settings->node;
 	error = make_all(workers, settings);
 	if (error != QE_OK) {
 		qe_workers_free(workers);
@@ -244,14 +247,29 @@ static bool note(struct qe_workers *workers, unsigned i, struct qe_event *event)
 	case QE_EVENT_PING_LOST:
 	case QE_EVENT_STRANGER:
 		return true;
+	case QE_EVENT_PEER_SILENT:
+	case QE_EVENT_PEER_ANSWERS:
+	case QE_EVENT_PEER_RTT:
+	case QE_EVENT_ROUTES:
+		return false;
 	}
 	return true;
+}
+
+/* Which of the workers it comes from matters to the node. */
+static void tell_node(struct qe_workers *workers, struct qe_worker_event *event)
+{
+	qe_node_take_event(workers->node, &event->event, qe_clock_now());
+	free(event->message);
+	event->message = nullptr;
+	event->event.message = nullptr;
 }
 
 bool qe_workers_take_event(struct qe_workers *workers, struct qe_worker_event *ret_event)
 {
 	for (unsigned i = 0; i < workers->n; i++) {
 		while (qe_worker_take_event(workers->all[i], ret_event)) {
+			tell_node(workers, ret_event);
 			if (ret_event->event.peer == SIZE_MAX ||
 				note(workers, i, &ret_event->event))
 				return true;

@@ -30,7 +30,8 @@ enum qe_error qe_workers_reserve(struct qe_workers *workers, size_t n_peers);
 /* The node has changed. */
 void qe_workers_wake(struct qe_workers *workers);
 
-/* As the functions of one worker. */
+/* As the functions of one worker. The node is told of each event before it is taken here; a message
+ * is for the node alone. */
 enum qe_error qe_workers_set_endpoints(
 	struct qe_workers *workers, size_t peer, const struct qe_endpoint *endpoints, size_t n);
 enum qe_error qe_workers_ping(struct qe_workers *workers, size_t peer, uint64_t cookie);

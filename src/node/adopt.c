@@ -146,6 +146,9 @@ enum qe_error shard_adopt(struct qe_shard *shard)
 	if (before == nullptr || view->directory != before->directory)
 		QE_TRY(adopt_directory(shard, view->directory));
 	shard->view = view;
+	if (before != nullptr && view->announcement != before->announcement)
+		QE_LIST_FOR_EACH (place, &shard->links)
+			shard_mark_dirty(shard, QE_CONTAINER_OF(place, struct shard_link, place));
 	views_acknowledge(&shard->node->views, shard->context.cids.worker, view->generation);
 	return QE_OK;
 }

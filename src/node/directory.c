@@ -12,6 +12,45 @@ constexpr qe_time REUSE_AFTER = 10 * QE_SECOND; /* what is said of a peer under 
 
 /* ---- slots ---- */
 
+/* With the overlay address in front, which goes without saying. */
+static enum qe_error copy_own(struct qe_prefix **ret_copy, size_t *ret_n,
+	const struct qe_node_id *id, const struct qe_prefix *prefixes, size_t n)
+{
+	struct qe_addr overlay = qe_node_id_overlay_addr(id);
+	struct qe_prefix *copy = calloc(n + 1, sizeof(*copy));
+	size_t used = 1;
+
+	if (copy == nullptr)
+		return -ENOMEM;
+	copy[0] = qe_prefix_host(&overlay);
+	for (size_t i = 0; i < n; i++)
+		if (qe_prefix_compare(&prefixes[i], &copy[0]) != 0)
+			copy[used++] = prefixes[i];
+	*ret_copy = copy;
+	*ret_n = used;
+	return QE_OK;
+}
+
+static enum qe_error put_gateway(struct directory_slot *to, const struct qe_peer_settings *peer)
+{
+	if (peer->n_gateway_prefixes == 0)
+		return QE_OK;
+	struct qe_route *entries = calloc(peer->n_gateway_prefixes, sizeof(*entries));
+
+	to->gateway = calloc(peer->n_gateway_prefixes, sizeof(*to->gateway));
+	if (entries == nullptr || to->gateway == nullptr) {
+		free(entries);
+		return -ENOMEM;
+	}
+	for (; to->n_gateway < peer->n_gateway_prefixes; to->n_gateway++)
+		entries[to->n_gateway].prefix = to->gateway[to->n_gateway] =
+			peer->gateway_prefixes[to->n_gateway];
+	enum qe_error error = prefix_map_init(&to->gateway_map, entries, to->n_gateway);
+
+	free(entries);
+	return error;
+}
+
 static enum qe_error put_peer(
 	struct directory *directory, size_t slot, const struct qe_peer_settings *peer)
 {
@@ -19,10 +58,16 @@ static enum qe_error put_peer(
 
 	if (to->used)
 		return QE_ERR_CONFLICT;
-	*to = (struct directory_slot){.used = true, .id = peer->id, .dial = peer->dial};
+	*to = (struct directory_slot){.used = true,
+		.id = peer->id,
+		.dial = peer->dial,
+		.exit = peer->exit || peer->default_gateway,
+		.default_gateway = peer->default_gateway};
 	directory->by_id[directory->n_peers++] = (uint32_t)slot;
 	if (slot >= directory->n_slots)
 		directory->n_slots = slot + 1;
+	QE_TRY(copy_own(&to->own, &to->n_own, &peer->id, peer->prefixes, peer->n_prefixes));
+	QE_TRY(put_gateway(to, peer));
 	if (peer->name == nullptr)
 		return QE_OK;
 	to->name = strdup(peer->name);
@@ -127,9 +172,24 @@ size_t directory_find(const struct directory *directory, const struct qe_node_id
 
 /* ---- life ---- */
 
-static enum qe_error fill(struct directory *directory, const struct directory_change *change,
-	const struct qe_peer_settings *peers, size_t n)
+static enum qe_error put_node(struct directory *directory, const struct directory_change *change,
+	const struct qe_node_settings *settings)
 {
+	directory->metric = settings->metric;
+	QE_TRY(copy_own(&directory->local, &directory->n_local, change->own, settings->local,
+		settings->n_local));
+	directory->forward = calloc(settings->n_forward + 1, sizeof(*directory->forward));
+	if (directory->forward == nullptr)
+		return -ENOMEM;
+	for (; directory->n_forward < settings->n_forward; directory->n_forward++)
+		directory->forward[directory->n_forward] = settings->forward[directory->n_forward];
+	return grants_init(&directory->grants, directory, settings);
+}
+
+static enum qe_error fill(struct directory *directory, const struct directory_change *change,
+	const struct qe_node_settings *settings)
+{
+	size_t n = settings->n_peers;
 	size_t n_before = change->before != nullptr ? change->before->n_slots : 0;
 
 	directory->slots = calloc(n_before + n + 1, sizeof(*directory->slots));
@@ -137,18 +197,19 @@ static enum qe_error fill(struct directory *directory, const struct directory_ch
 	if (directory->slots == nullptr || directory->by_id == nullptr)
 		return -ENOMEM;
 	leave_peers(directory, change);
-	QE_TRY(put_peers(directory, change, peers, n));
-	return index_peers(directory, change->own);
+	QE_TRY(put_peers(directory, change, settings->peers, n));
+	QE_TRY(index_peers(directory, change->own));
+	return put_node(directory, change, settings);
 }
 
 enum qe_error directory_new(struct directory **ret_directory, const struct directory_change *change,
-	const struct qe_peer_settings *peers, size_t n)
+	const struct qe_node_settings *settings)
 {
 	struct directory *directory = calloc(1, sizeof(*directory));
 
 	if (directory == nullptr)
 		return -ENOMEM;
-	enum qe_error error = fill(directory, change, peers, n);
+	enum qe_error error = fill(directory, change, settings);
 
 	if (error != QE_OK) {
 		directory_free(directory);
@@ -158,12 +219,23 @@ enum qe_error directory_new(struct directory **ret_directory, const struct direc
 	return QE_OK;
 }
 
+static void free_slot(struct directory_slot *slot)
+{
+	free(slot->name);
+	free(slot->own);
+	free(slot->gateway);
+	prefix_map_done(&slot->gateway_map);
+}
+
 struct directory *directory_free(struct directory *directory)
 {
 	if (directory == nullptr)
 		return nullptr;
 	for (size_t i = 0; directory->slots != nullptr && i < directory->n_slots; i++)
-		free(directory->slots[i].name);
+		free_slot(&directory->slots[i]);
+	grants_done(&directory->grants);
+	free(directory->local);
+	free(directory->forward);
 	free(directory->slots);
 	free(directory->by_id);
 	free(directory);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * From the TUN to a link: route, split, one DATAGRAM frame for each IP packet.
+ * From the TUN, or from another peer's link, to a link: route, split, one DATAGRAM frame for each
+ * IP packet.
  *
  * A peer whose congestion window is full keeps what is half sent, and the shard stops reading the
  * TUN for a moment, whose short queue then tells the senders. As that queue is one for all peers,
@@ -30,6 +31,8 @@ constexpr qe_time STUCK_AFTER = 500 * QE_MILLISECOND; /* longer than BBR lies lo
 constexpr qe_time WAIT_MAX = 5 * QE_SECOND;
 
 enum outcome : uint8_t { SENT, WAIT };
+
+constexpr size_t FROM_TUN = SIZE_MAX; /* instead of a peer's slot */
 
 /* ---- queues ---- */
 
@@ -160,7 +163,8 @@ static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct sha
 	bool first = qe_list_empty(&speer->queue);
 	bool full = is_full(shard, speer, packet->len);
 
-	pause_tun(shard, speer);
+	if (packet->from == FROM_TUN)
+		pause_tun(shard, speer);
 	if (full || qe_pool_available(shard->packets) < reserve_for(speer, first)) {
 		drop_packet(shard, packet, QE_DROP_QUEUE_FULL);
 		if (first)
@@ -300,7 +304,11 @@ static enum outcome too_big(struct qe_shard *shard, struct shard_peer *speer, st
 	shard_drop(shard, QE_DROP_TOO_BIG);
 	if (pieces->packet.version == 6 && mtu < QE_MTU_MIN)
 		mtu = QE_MTU_MIN;
-	answer(shard, QE_ICMP_PACKET_TOO_BIG, mtu, packet->current, &pieces->packet);
+	if (packet->from == FROM_TUN)
+		answer(shard, QE_ICMP_PACKET_TOO_BIG, mtu, packet->current, &pieces->packet);
+	else
+		egress_answer_peer(shard, packet->from, QE_ICMP_PACKET_TOO_BIG, mtu,
+			packet->current, &pieces->packet);
 	return SENT;
 }
 
@@ -356,7 +364,8 @@ static enum outcome send_packet(
 		shard_set_peer_timer(shard, speer, qe_peer_deadline(speer->peer));
 		return WAIT;
 	}
-	note_peer(shard, speer);
+	if (packet->from == FROM_TUN)
+		note_peer(shard, speer);
 	if (!packet->started && !start(shard, link, packet)) {
 		count_drop(shard, packet, QE_DROP_TUN_MALFORMED);
 		return SENT;
@@ -387,19 +396,22 @@ static bool crosses_overlay(const struct qe_packet *packet)
 static struct shard_peer *route_packet(struct qe_shard *shard, struct shard_packet *packet)
 {
 	const struct qe_route *route;
+	struct shard_peer *speer;
 
 	if (!crosses_overlay(&packet->parsed)) {
 		count_drop(shard, packet, QE_DROP_NOT_UNICAST);
 		return nullptr;
 	}
 	route = qe_route_lookup(shard->view->routes, &packet->parsed.destination);
-	if (route == nullptr || route->next_hop != QE_NEXT_HOP_NODE) {
+	speer = route != nullptr && route->next_hop != QE_NEXT_HOP_LOCAL
+			? shard_get_peer(shard, route->peer)
+			: nullptr;
+	if (speer == nullptr) {
 		count_drop(shard, packet, QE_DROP_NO_ROUTE);
 		answer(shard, QE_ICMP_NO_ROUTE, 0, (struct qe_bytes){packet->data, packet->len},
 			&packet->parsed);
-		return nullptr;
 	}
-	return shard->peers[route->peer];
+	return speer;
 }
 
 /* What does not parse is one packet, whatever is said of it. */
@@ -427,28 +439,85 @@ static void clamp_mss(struct qe_shard *shard, struct shard_peer *speer, struct s
 	qe_packet_clamp_mss(packet->data, &packet->parsed, packet->offload.needs_csum, mtu);
 }
 
+/* In the pool, and not begun to be sent. */
+static void init_packet(struct qe_shard *shard, struct shard_packet *packet)
+{
+	qe_list_init(&packet->place);
+	packet->arrived = shard->now;
+	packet->started = false;
+	packet->current = (struct qe_bytes){};
+	packet->pieces_link = 0;
+}
+
+static void send_or_enqueue(
+	struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
+{
+	clamp_mss(shard, speer, packet);
+	if (!qe_list_empty(&speer->queue) || send_packet(shard, speer, packet) == WAIT)
+		enqueue(shard, speer, packet);
+	else
+		free_packet(shard, packet);
+}
+
 void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *offload)
 {
 	struct shard_packet *packet = shard->reading;
 	struct shard_peer *speer = nullptr;
 
 	shard->reading = nullptr;
-	qe_list_init(&packet->place);
+	init_packet(shard, packet);
 	packet->offload = *offload;
 	packet->len = qe_packet_trim((struct qe_bytes){packet->data, len}).len;
-	packet->arrived = shard->now;
-	packet->started = false;
-	packet->current = (struct qe_bytes){};
-	packet->pieces_link = 0;
+	packet->from = FROM_TUN;
 	if (take_packet(shard, packet))
 		speer = route_packet(shard, packet);
-	if (speer == nullptr) {
+	if (speer != nullptr)
+		send_or_enqueue(shard, speer, packet);
+	else
+		free_packet(shard, packet);
+}
+
+void egress_forward(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
+{
+	init_packet(shard, packet);
+	send_or_enqueue(shard, speer, packet);
+}
+
+/* ---- what goes back to a sender behind a peer ---- */
+
+/* From an address that the peer takes as this node's; without one in the name of the destination,
+ * which it takes from here as well. */
+static struct qe_addr answer_source(const struct qe_shard *shard, const struct qe_packet *about)
+{
+	const struct qe_addr *source4 = &shard->view->directory->grants.source4;
+
+	if (about->version == 6)
+		return qe_node_id_overlay_addr(&shard->node->id);
+	return source4->family != QE_FAMILY_NONE ? *source4 : about->destination;
+}
+
+void egress_answer_peer(struct qe_shard *shard, size_t slot, enum qe_icmp_error error, uint16_t mtu,
+	struct qe_bytes about, const struct qe_packet *parsed)
+{
+	struct shard_peer *speer = shard_get_peer(shard, slot);
+	struct qe_addr from = answer_source(shard, parsed);
+
+	if (speer == nullptr || !limiter_take(&shard->answers, &parsed->source, shard->now))
+		return;
+	struct shard_packet *packet = qe_pool_take(shard->packets);
+
+	if (packet == nullptr)
+		return;
+	packet->len = qe_icmp_error(packet->data, error, &from, mtu, about, parsed);
+	if (packet->len == 0 || qe_packet_parse(&packet->parsed,
+					(struct qe_bytes){packet->data, packet->len}) != QE_OK) {
 		free_packet(shard, packet);
 		return;
 	}
-	clamp_mss(shard, speer, packet);
-	if (!qe_list_empty(&speer->queue) || send_packet(shard, speer, packet) == WAIT)
-		enqueue(shard, speer, packet);
-	else
-		free_packet(shard, packet);
+	shard->counters.icmp_tx_packets++;
+	packet->offload = (struct qe_offload){};
+	packet->from = slot;
+	init_packet(shard, packet);
+	enqueue(shard, speer, packet);
+	shard_set_peer_timer(shard, speer, shard->now);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
- * From a link to the TUN: the context byte, the packet, whether its source is the peer's to use,
- * whether its destination is ours to deliver, then the coalescer. The two lookups are remembered
- * per peer for the last pair of addresses that passed, for as long as the view is the same.
+ * From a link to the TUN, or on to another peer: the context byte, the packet, whether its source
+ * is the peer's to use, where its destination is, then the coalescer (or forward.c). The two
+ * lookups are remembered per peer for the last pair of addresses that passed, for as long as the
+ * view is the same.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,48 +12,59 @@
 #include "net/checksum.h"
 #include "node/shard.h"
 
-/* What no host may send from, whatever prefix was granted: 0.0.0.0/0 holds it all. */
-static bool is_no_source(const struct qe_addr *source)
+/* What no host may send from, or is reached at from elsewhere, whatever prefix was granted:
+ * 0.0.0.0/0 holds it all. */
+static bool is_no_host(const struct qe_addr *addr)
 {
-	return qe_addr_is_unspecified(source) || qe_addr_is_multicast(source) ||
-	       qe_addr_is_broadcast(source) || qe_addr_is_loopback(source) ||
-	       qe_addr_is_link_local(source);
+	return qe_addr_is_unspecified(addr) || qe_addr_is_multicast(addr) ||
+	       qe_addr_is_broadcast(addr) || qe_addr_is_loopback(addr) ||
+	       qe_addr_is_link_local(addr);
 }
 
-static bool source_is_peers(
-	const struct qe_shard *shard, const struct shard_peer *speer, const struct qe_addr *source)
+/* Where it goes; nullptr: to the TUN. Otherwise a reason to drop it. */
+static bool find_way(struct qe_shard *shard, struct shard_peer *speer,
+	const struct qe_packet *packet, struct shard_peer **ret_to, enum qe_drop *ret_reason)
 {
-	const struct qe_route *route = qe_route_lookup(shard->view->routes, source);
+	const struct view *view = shard->view;
+	const struct qe_route *route;
 
-	return route != nullptr && route->next_hop == QE_NEXT_HOP_NODE &&
-	       route->peer == qe_peer_index(speer->peer);
-}
-
-static bool destination_is_local(const struct qe_shard *shard, const struct qe_addr *destination)
-{
-	const struct qe_route *route = qe_route_lookup(shard->view->routes, destination);
-
-	return route != nullptr && route->next_hop == QE_NEXT_HOP_LOCAL;
-}
-
-static bool addresses_pass(
-	struct qe_shard *shard, struct shard_peer *speer, const struct qe_packet *packet)
-{
-	if (speer->checked_generation == shard->view->generation &&
-		qe_addr_equal(&packet->source, &speer->checked_source) &&
-		qe_addr_equal(&packet->destination, &speer->checked_destination))
+	*ret_reason = QE_DROP_SOURCE;
+	if (is_no_host(&packet->source) ||
+		!grants_allow_source(view->directory, speer->slot, &packet->source))
+		return false;
+	route = is_no_host(&packet->destination)
+			? nullptr
+			: qe_route_lookup(view->routes, &packet->destination);
+	*ret_to = nullptr;
+	if (route != nullptr && route->next_hop == QE_NEXT_HOP_LOCAL)
 		return true;
-	if (is_no_source(&packet->source) || !source_is_peers(shard, speer, &packet->source)) {
-		shard_drop(shard, QE_DROP_SOURCE);
+	*ret_to = route != nullptr ? shard_get_peer(shard, route->peer) : nullptr;
+	*ret_reason = *ret_to == nullptr ? QE_DROP_NOT_LOCAL
+		      : *ret_to == speer ? QE_DROP_LOOP
+					 : QE_DROP_NOT_FORWARDED;
+	return *ret_to != nullptr && *ret_to != speer &&
+	       grants_forward(&view->directory->grants, &packet->source, &packet->destination);
+}
+
+static bool addresses_pass(struct qe_shard *shard, struct shard_peer *speer,
+	const struct qe_packet *packet, struct shard_peer **ret_to)
+{
+	enum qe_drop reason;
+
+	if (speer->passed.generation == shard->view->generation &&
+		qe_addr_equal(&packet->source, &speer->passed.source) &&
+		qe_addr_equal(&packet->destination, &speer->passed.destination)) {
+		*ret_to = speer->passed.to;
+		return true;
+	}
+	if (!find_way(shard, speer, packet, ret_to, &reason)) {
+		shard_drop(shard, reason);
 		return false;
 	}
-	if (!destination_is_local(shard, &packet->destination)) {
-		shard_drop(shard, QE_DROP_NOT_LOCAL);
-		return false;
-	}
-	speer->checked_generation = shard->view->generation;
-	speer->checked_source = packet->source;
-	speer->checked_destination = packet->destination;
+	speer->passed.generation = shard->view->generation;
+	speer->passed.source = packet->source;
+	speer->passed.destination = packet->destination;
+	speer->passed.to = *ret_to;
 	return true;
 }
 
@@ -96,17 +108,23 @@ static void take_packet(struct qe_shard *shard, struct shard_peer *speer, struct
 	bool partial, enum qe_ecn ecn)
 {
 	struct qe_packet packet;
+	struct shard_peer *to;
 
 	if (qe_packet_parse(&packet, bytes) != QE_OK ||
 		(partial && !qe_packet_has_checksum(&packet))) {
 		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
 		return;
 	}
-	if (!addresses_pass(shard, speer, &packet) || !deliver(shard, bytes, &packet, partial, ecn))
+	if (!addresses_pass(shard, speer, &packet, &to))
+		return;
+	if (to != nullptr ? !forward_packet(shard, speer, to, bytes, &packet, partial, ecn)
+			  : !deliver(shard, bytes, &packet, partial, ecn))
 		return;
 	speer->rx_packets++;
 	speer->rx_bytes += bytes.len;
 	speer->last_rx = shard->now;
+	if (to != nullptr)
+		return;
 	shard->counters.rx_packets++;
 	shard->counters.rx_bytes += bytes.len;
 }

@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "node/shard.h"
 
+constexpr qe_time RTT_INTERVAL = 5 * QE_SECOND;
 constexpr qe_time LATELY = 60 * QE_SECOND; /* a lane that carried packets then does not rest */
 
 static uint8_t own_number(const struct qe_shard *shard)
@@ -140,6 +141,41 @@ struct qe_link *shard_peer_link(struct qe_shard *shard, struct shard_peer *speer
 	}
 	speer->in_use = speer->peer;
 	return nullptr;
+}
+
+/* ---- what is said, and heard ---- */
+
+/* Announcements are numbered from 1. What the peer does not take now, as it has not opened the
+ * stream or does not read, it takes after its next acknowledgement. */
+void shard_announce(struct qe_shard *shard, struct shard_link *slink)
+{
+	const struct announcement *announcement = shard->view->announcement;
+
+	if (slink->announcement != announcement->number) {
+		slink->announcement = announcement->number;
+		slink->announced_parts = 0;
+	}
+	while (slink->announced_parts < announcement->n_parts) {
+		const struct announcement_part *part = &announcement->parts[slink->announced_parts];
+
+		if (qe_link_control(slink->link, (struct qe_bytes){part->bytes, part->len}) !=
+			QE_OK)
+			return;
+		slink->announced_parts++;
+		shard_mark_dirty(shard, slink);
+	}
+}
+
+void shard_note_rtt(struct qe_shard *shard, struct shard_link *slink)
+{
+	struct shard_peer *speer = slink->peer;
+	struct qe_link_status status;
+
+	if (speer->rtt_told != 0 && qe_time_since(speer->rtt_told, shard->now) < RTT_INTERVAL)
+		return;
+	speer->rtt_told = shard->now;
+	qe_link_get_status(slink->link, &status);
+	shard_emit(shard, speer, (struct qe_event){.type = QE_EVENT_PEER_RTT, .rtt = status.rtt});
 }
 
 /* ---- running ---- */

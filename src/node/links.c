@@ -18,6 +18,7 @@ constexpr unsigned HANDSHAKES_FREE =
 constexpr unsigned HANDSHAKES_MAX = 1024;
 constexpr unsigned ACCEPTS_FREE = 200; /* in a second, likewise */
 constexpr unsigned RESETS_PER_SECOND = 100;
+constexpr unsigned ROUTES_PER_SECOND = 256; /* messages of a peer: ten times what it may announce */
 /* 2,000 a second, spread so that nobody who comes at some moment has no chance. */
 constexpr unsigned RETRIES_AT_ONCE = 20;
 constexpr qe_time RETRIES_INTERVAL = 10 * QE_MILLISECOND;
@@ -124,6 +125,7 @@ static void report_stranger(
 	shard->last_stranger = shard->now;
 	shard->sink.event(shard->sink.ctx, &(struct qe_event){.type = QE_EVENT_STRANGER,
 						   .time = shard->now,
+						   .worker = shard->context.cids.worker,
 						   .peer = SIZE_MAX,
 						   .id = *id,
 						   .path = *qe_link_path(link)});
@@ -270,8 +272,11 @@ static void on_wake(void *ctx, struct qe_link *link)
 static void on_switched(void *ctx, struct qe_peer *peer)
 {
 	struct qe_shard *shard = ctx;
+	struct qe_link *link = qe_peer_link(peer, shard->now);
 
 	shard_set_peer_timer(shard, shard->peers[qe_peer_index(peer)], shard->now);
+	if (link != nullptr)
+		shard_mark_dirty(shard, qe_link_owner(link)); /* there is something to announce */
 }
 
 static struct qe_traffic traffic_of(const struct shard_peer *speer)
@@ -298,25 +303,55 @@ static bool is_of_peer(struct shard_peer *speer, enum qe_event_type type)
 		return speer->n_up++ == 0;
 	if (type == QE_EVENT_PEER_DOWN)
 		return --speer->n_up == 0;
+	if (type == QE_EVENT_PEER_SILENT)
+		return speer->n_silent++ == 0;
+	if (type == QE_EVENT_PEER_ANSWERS)
+		return --speer->n_silent == 0 && speer->n_up > 0;
 	return true;
+}
+
+void shard_emit(struct qe_shard *shard, struct shard_peer *speer, struct qe_event event)
+{
+	event.time = shard->now;
+	event.worker = shard->context.cids.worker;
+	event.peer = speer->slot;
+	event.id = *qe_peer_id(speer->peer);
+	event.traffic = traffic_of(speer);
+	event.since = speer->up_since;
+	shard->sink.event(shard->sink.ctx, &event);
 }
 
 static void on_event(void *ctx, struct qe_peer *peer, const struct qe_event *event)
 {
 	struct qe_shard *shard = ctx;
 	struct shard_peer *speer = shard->peers[qe_peer_index(peer)];
-	struct qe_event full = *event;
 
 	if (!is_of_peer(speer, event->type))
 		return;
 	if (event->type == QE_EVENT_PEER_UP)
 		note_up(speer, shard->now);
-	full.traffic = traffic_of(speer);
-	full.since = speer->up_since;
-	full.time = shard->now;
-	full.peer = qe_peer_index(peer);
-	full.id = *qe_peer_id(peer);
-	shard->sink.event(shard->sink.ctx, &full);
+	shard_emit(shard, speer, *event);
+}
+
+/* A node says what it announces once on each link, and again when it changes. */
+static void on_routes(void *ctx, struct qe_peer *peer, struct qe_bytes message)
+{
+	struct qe_shard *shard = ctx;
+	struct shard_peer *speer = shard->peers[qe_peer_index(peer)];
+
+	if (qe_time_since(speer->routes_since, shard->now) >= QE_SECOND) {
+		speer->routes_since = shard->now;
+		speer->routes_taken = 0;
+	}
+	if (speer->routes_taken == ROUTES_PER_SECOND) {
+		shard_drop(shard, QE_DROP_CONTROL_LIMIT);
+		return;
+	}
+	speer->routes_taken++;
+	shard_emit(shard, speer,
+		(struct qe_event){.type = QE_EVENT_ROUTES,
+			.message = message.data,
+			.message_len = message.len});
 }
 
 const struct qe_peer_ops shard_peer_ops = {
@@ -324,6 +359,7 @@ const struct qe_peer_ops shard_peer_ops = {
 	.close = on_close,
 	.wake = on_wake,
 	.switched = on_switched,
+	.routes = on_routes,
 	.event = on_event,
 };
 

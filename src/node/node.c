@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/time.h"
 #include "crypto/random.h"
-#include "net/addr.h"
 
 constexpr qe_time ROTATE_MIN = QE_SECOND;
 constexpr qe_time ROTATE_MAX = 600 * QE_SECOND;
 constexpr qe_time RECLAIM_AFTER = QE_SECOND; /* by then shards have seen a new view */
+constexpr qe_time RETRY_AFTER = QE_SECOND;   /* what there was no memory for */
+constexpr qe_time ANNOUNCE_PAUSE = QE_SECOND;
 
 static enum qe_error check_settings(const struct qe_node_settings *settings)
 {
@@ -28,96 +28,75 @@ static enum qe_error check_settings(const struct qe_node_settings *settings)
 	return QE_OK;
 }
 
-/* ---- routes ---- */
+/* ---- views ---- */
 
-static struct qe_prefix overlay_prefix(const struct qe_node_id *id)
+static struct directory *current(const struct qe_node *node)
 {
-	struct qe_addr addr = qe_node_id_overlay_addr(id);
-
-	return qe_prefix_host(&addr);
+	return node->views.list != nullptr ? node->views.list->directory : nullptr;
 }
 
-static size_t add_peer_routes(
-	struct qe_route *routes, uint32_t slot, const struct qe_peer_settings *peer)
+/* announcement: a new one, or that of the view before. */
+static enum qe_error publish(
+	struct qe_node *node, struct directory *directory, struct announcement *announcement)
 {
-	size_t n = 0;
+	struct view *view = calloc(1, sizeof(*view));
 
-	routes[n++] = (struct qe_route){
-		.prefix = overlay_prefix(&peer->id), .next_hop = QE_NEXT_HOP_NODE, .peer = slot};
-	for (size_t i = 0; i < peer->n_prefixes; i++)
-		routes[n++] = (struct qe_route){
-			.prefix = peer->prefixes[i], .next_hop = QE_NEXT_HOP_NODE, .peer = slot};
-	return n;
-}
+	if (view == nullptr)
+		return -ENOMEM;
+	view->directory = directory;
+	view->announcement = announcement;
+	view->table = node->routing.table;
+	enum qe_error error = qe_route_table_publish(view->table, &view->routes);
 
-static int compare_routes(const void *a, const void *b)
-{
-	const struct qe_route *left = a, *right = b;
-
-	return qe_prefix_compare(&left->prefix, &right->prefix);
-}
-
-/* QE_ERR_CONFLICT when one prefix is to go to two different places. */
-static enum qe_error fill_table(struct qe_route_table *table, struct qe_route *routes, size_t n)
-{
-	qsort(routes, n, sizeof(*routes), compare_routes);
-	for (size_t i = 0; i < n; i++) {
-		if (i > 0 && compare_routes(&routes[i - 1], &routes[i]) == 0 &&
-			(routes[i - 1].next_hop != routes[i].next_hop ||
-				routes[i - 1].peer != routes[i].peer))
-			return QE_ERR_CONFLICT;
-		QE_TRY(qe_route_table_set(table, &routes[i]));
+	if (error != QE_OK) {
+		free(view);
+		return error;
 	}
+	node->routing.changed = false;
+	views_publish(&node->views, view);
+	if (node->sink.published != nullptr)
+		node->sink.published(node->sink.ctx);
 	return QE_OK;
 }
 
-static enum qe_error build_routes(
-	const struct qe_node *node, struct view *view, const struct qe_node_settings *settings)
+/* The announcement of before if there is nothing new in it; else *ret_is_new. */
+static enum qe_error announce(struct qe_node *node, const struct directory *directory,
+	struct announcement **ret_announcement, bool *ret_is_new)
 {
-	size_t n = 0, total = 1 + settings->n_local + settings->n_peers;
+	struct routing *routing = &node->routing;
+	struct announcement *made;
 
-	for (size_t i = 0; i < settings->n_peers; i++)
-		total += settings->peers[i].n_prefixes;
-	struct qe_route *routes = calloc(total, sizeof(*routes));
-
-	if (routes == nullptr)
-		return -ENOMEM;
-	routes[n++] = (struct qe_route){.prefix = overlay_prefix(&node->id)};
-	for (size_t i = 0; i < settings->n_local; i++)
-		routes[n++] = (struct qe_route){.prefix = settings->local[i]};
-	for (size_t i = 0; i < settings->n_peers; i++)
-		n += add_peer_routes(&routes[n],
-			(uint32_t)directory_find(view->directory, &settings->peers[i].id),
-			&settings->peers[i]);
-	enum qe_error error = qe_route_table_new(&view->table);
-
-	if (error == QE_OK)
-		error = fill_table(view->table, routes, n);
-	if (error == QE_OK)
-		error = qe_route_table_publish(view->table, &view->routes);
-	if (error != QE_OK)
-		view->table = qe_route_table_free(view->table);
-	free(routes);
-	return error;
+	QE_TRY(announcement_new(&made, directory, routing->withdrawn, routing->n_withdrawn,
+		node->instance, routing->announced + 1));
+	*ret_is_new = node->views.list == nullptr ||
+		      !announcement_equal(made, node->views.list->announcement);
+	*ret_announcement = *ret_is_new ? made : node->views.list->announcement;
+	if (!*ret_is_new)
+		announcement_free(made);
+	return QE_OK;
 }
 
-/* ---- views ---- */
-
-static enum qe_error fill_view(struct qe_node *node, struct view *view,
-	const struct qe_node_settings *settings, qe_time now)
+/* With what is announced anew if directory is not the current one or announce_anew is set. */
+static enum qe_error publish_announced(
+	struct qe_node *node, struct directory *directory, qe_time now)
 {
-	const struct directory_change change = {
-		.own = &node->id,
-		.before = node->views.list != nullptr ? node->views.list->directory : nullptr,
-		.generation = views_next_generation(&node->views),
-		.acknowledged = views_acknowledged(&node->views),
-		.now = now,
-	};
+	struct announcement *announcement;
+	bool is_new;
 
-	if (settings->n_peers > QE_PEERS_MAX)
-		return QE_ERR_RANGE;
-	QE_TRY(directory_new(&view->directory, &change, settings->peers, settings->n_peers));
-	return build_routes(node, view, settings);
+	QE_TRY(announce(node, directory, &announcement, &is_new));
+	enum qe_error error = publish(node, directory, announcement);
+
+	if (error != QE_OK) {
+		if (is_new)
+			announcement_free(announcement);
+		return error;
+	}
+	node->routing.announce_anew = false;
+	if (is_new) {
+		node->routing.announced++;
+		node->routing.announced_at = now;
+	}
+	return QE_OK;
 }
 
 static void note_reclaim(struct qe_node *node, qe_time now)
@@ -125,39 +104,121 @@ static void note_reclaim(struct qe_node *node, qe_time now)
 	node->reclaim_at = node->views.list->older != nullptr ? now + RECLAIM_AFTER : QE_TIME_NEVER;
 }
 
+/* ---- changes ---- */
+
+static enum qe_error check_changeable(const struct qe_node_settings *settings)
+{
+	constexpr size_t announced_max = QE_ROUTES_PER_PART * QE_ROUTES_PARTS_MAX;
+
+	if (settings->n_peers > QE_PEERS_MAX || settings->n_local >= announced_max ||
+		settings->n_forward >= announced_max - settings->n_local)
+		return QE_ERR_RANGE;
+	return QE_OK;
+}
+
+static enum qe_error adopt_directory(struct qe_node *node, struct directory *directory, qe_time now)
+{
+	QE_TRY(routing_configure(&node->routing, directory, now));
+	routing_run(&node->routing, directory, now);
+	enum qe_error error = node->routing.damaged ? (enum qe_error) - ENOMEM
+						    : publish_announced(node, directory, now);
+
+	/* The RIB is told of the one before again. */
+	node->routing.stale |= error != QE_OK;
+	return error;
+}
+
 enum qe_error qe_node_reconfigure(
 	struct qe_node *node, const struct qe_node_settings *settings, qe_time now)
 {
-	struct view *view = calloc(1, sizeof(*view));
+	const struct directory_change change = {
+		.own = &node->id,
+		.before = current(node),
+		.generation = views_next_generation(&node->views),
+		.acknowledged = views_acknowledged(&node->views),
+		.now = now,
+	};
+	struct directory *directory;
 
-	if (view == nullptr)
-		return -ENOMEM;
-	enum qe_error error = fill_view(node, view, settings, now);
+	QE_TRY(check_changeable(settings));
+	QE_TRY(directory_new(&directory, &change, settings));
+	enum qe_error error = adopt_directory(node, directory, now);
 
 	if (error != QE_OK) {
-		directory_free(view->directory);
-		free(view);
+		directory_free(directory);
+		node->retry_at = now;
 		return error;
 	}
-	views_publish(&node->views, view);
 	note_reclaim(node, now);
+	return QE_OK;
+}
+
+void qe_node_take_event(struct qe_node *node, const struct qe_event *event, qe_time now)
+{
+	routing_take_event(&node->routing, current(node), event, now);
+}
+
+enum qe_error qe_node_set_withdrawn(
+	struct qe_node *node, const struct qe_prefix *prefixes, size_t n, qe_time)
+{
+	struct qe_prefix *copy = calloc(n + 1, sizeof(*copy));
+
+	if (copy == nullptr)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		copy[i] = prefixes[i];
+	free(node->routing.withdrawn);
+	node->routing.withdrawn = copy;
+	node->routing.n_withdrawn = n;
+	node->routing.announce_anew = true;
+	return QE_OK;
+}
+
+enum qe_error qe_node_set_forbidden(
+	struct qe_node *node, const struct qe_prefix *prefixes, size_t n, qe_time)
+{
+	return qe_rib_set_forbidden(node->routing.rib, prefixes, n);
+}
+
+/* ---- running ---- */
+
+/* Not more often than peers take it (shard.h: ROUTES_PER_SECOND). */
+static qe_time announce_at(const struct qe_node *node)
+{
+	return node->routing.announce_anew ? node->routing.announced_at + ANNOUNCE_PAUSE
+					   : QE_TIME_NEVER;
+}
+
+static enum qe_error publish_changes(struct qe_node *node, qe_time now)
+{
+	if (node->routing.stale || node->routing.damaged)
+		return -ENOMEM;
+	if (announce_at(node) <= now)
+		return publish_announced(node, current(node), now);
+	if (node->routing.changed)
+		return publish(node, current(node), node->views.list->announcement);
 	return QE_OK;
 }
 
 void qe_node_run(struct qe_node *node, qe_time now)
 {
+	routing_run(&node->routing, current(node), now);
+	node->retry_at = publish_changes(node, now) == QE_OK ? QE_TIME_NEVER : now + RETRY_AFTER;
 	views_reclaim(&node->views);
 	note_reclaim(node, now);
 }
 
 qe_time qe_node_deadline(const struct qe_node *node)
 {
-	return node->reclaim_at;
+	qe_time at = qe_time_min(node->reclaim_at, node->retry_at);
+
+	at = qe_time_min(at, announce_at(node));
+	return qe_time_min(at, routing_deadline(&node->routing));
 }
 
 size_t qe_node_find_peer(const struct qe_node *node, const struct qe_node_id *id)
 {
-	return directory_find(node->views.list->directory, id);
+	return directory_find(current(node), id);
 }
 
 /* ---- public ---- */
@@ -181,6 +242,9 @@ static enum qe_error fill_node(struct qe_node *node, const struct qe_node_settin
 	node->rotate = settings->rotate;
 	node->workers = settings->workers > 0 ? settings->workers : 1;
 	node->instance = qe_random_u64();
+	node->sink = settings->sink;
+	node->retry_at = node->reclaim_at = QE_TIME_NEVER;
+	QE_TRY(routing_init(&node->routing, &node->sink));
 	QE_TRY(qe_node_reconfigure(node, settings, 0));
 	QE_TRY(qe_key_derive(node->key, "quicether connection ids", node->cid_secret));
 	QE_TRY(note_provider(node));
@@ -211,6 +275,7 @@ struct qe_node *qe_node_free(struct qe_node *node)
 		return nullptr;
 	qe_tls_context_free(node->tls);
 	views_done(&node->views);
+	routing_done(&node->routing);
 	qe_wipe(node, sizeof(*node));
 	free(node);
 	return nullptr;
@@ -246,9 +311,13 @@ const char *qe_drop_name(enum qe_drop drop)
 		[QE_DROP_DATAGRAM_CONTEXT] = "datagram_context",
 		[QE_DROP_SOURCE] = "source",
 		[QE_DROP_NOT_LOCAL] = "not_local",
+		[QE_DROP_NOT_FORWARDED] = "not_forwarded",
+		[QE_DROP_HOP_LIMIT] = "hop_limit",
+		[QE_DROP_LOOP] = "loop",
 		[QE_DROP_HALF] = "half",
 		[QE_DROP_CONGESTION] = "congestion",
 		[QE_DROP_CONTROL_MALFORMED] = "control_malformed",
+		[QE_DROP_CONTROL_LIMIT] = "control_limit",
 		[QE_DROP_NO_MEMORY] = "no_memory",
 	};
 

@@ -4,9 +4,10 @@
 #pragma once
 
 #include "crypto/tls.h"
-#include "node/view.h"
+#include "node/routing.h"
 
 struct qe_node {
+	/* What never changes. */
 	struct qe_node_id id;
 	struct qe_key *key;
 	uint16_t mtu;
@@ -17,5 +18,9 @@ struct qe_node {
 	uint8_t cid_secret[32];
 	char provider[64];
 	struct views views;
-	qe_time reclaim_at; /* the control thread's */
+
+	/* The control thread's. */
+	struct qe_node_sink sink;
+	struct routing routing;
+	qe_time reclaim_at, retry_at;
 };

@@ -80,6 +80,8 @@ enum qe_error qe_shard_new(struct qe_shard **ret_shard, struct qe_node *node, ui
 	qe_heap_init(&shard->peer_timers);
 	qe_map_init(&shard->cids, CIDS_MAX, qe_random_u64());
 	limiter_init(&shard->handshakes, qe_random_u64(), node->workers);
+	limiter_init(&shard->answers, qe_random_u64(), node->workers);
+	loops_init(&shard->loops, qe_random_u64());
 	knocks_init(&shard->knocks, qe_random_u64());
 	qe_map_init(&shard->tokens, CIDS_MAX, qe_random_u64());
 	enum qe_error error = fill_shard(shard, worker);
@@ -207,6 +209,10 @@ static void write_link(struct qe_shard *shard, struct shard_link *slink)
 	if (lane == nullptr)
 		return;
 	qe_peer_link_used(lane, slink->link, shard->now);
+	if (qe_peer_link(lane, shard->now) == slink->link) {
+		shard_announce(shard, slink);
+		shard_note_rtt(shard, slink);
+	}
 	shard_set_peer_timer(shard, slink->peer, qe_peer_deadline(lane));
 }
 

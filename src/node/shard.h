@@ -11,9 +11,11 @@
 #include "base/map.h"
 #include "base/pool.h"
 #include "net/coalesce.h"
+#include "net/icmp.h"
 #include "net/segment.h"
 #include "node/knocks.h"
 #include "node/limiter.h"
+#include "node/loops.h"
 #include "node/node.h"
 #include "node/pieces.h"
 #include "peer/peer.h"
@@ -31,6 +33,7 @@ struct shard_packet {
 	uint64_t pieces_link;    /* the number of the link they are for; 0: none were begun */
 	bool started;
 	size_t len;
+	size_t from; /* slot of the peer that sent it; SIZE_MAX: it is from the TUN */
 	qe_time arrived;
 	alignas(64) uint8_t data[SHARD_PACKET_SIZE];
 };
@@ -44,15 +47,20 @@ struct shard_peer {
 	unsigned n_up;                            /* lanes with a link */
 	qe_time up_since;                         /* the first of them */
 	struct qe_traffic before;                 /* what had been carried then */
+	unsigned n_silent;                        /* lanes whose link does not answer */
 	uint64_t past_rotations, past_reconnects; /* of lanes that are gone */
 	struct qe_timer timer;                    /* of all lanes */
 	struct qe_list queue;                     /* struct shard_packet, oldest first */
 	struct qe_list waiting; /* in shard->waiting while the queue is not empty */
 	size_t queued_packets, queued_bytes;
 	bool blocked; /* by congestion: there is a link, but its window is full */
-	struct qe_addr checked_source,
-		checked_destination; /* the last pair that passed the checks */
-	uint64_t checked_generation; /* of the view that they passed under */
+	struct {
+		uint64_t generation; /* of the view that it passed under */
+		struct qe_addr source, destination;
+		struct shard_peer *to; /* nullptr: the TUN */
+	} passed;                      /* the last pair that passed the checks */
+	qe_time rtt_told, routes_since;
+	unsigned routes_taken; /* messages, since then */
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
 	qe_time last_rx, last_sent; /* of IP packets; 0: never */
 };
@@ -67,6 +75,8 @@ struct shard_link {
 		dirty; /* in shard->dirty: something to write, or a deadline that may have moved */
 	bool handshaking;      /* accepted and not yet established */
 	bool doomed;           /* to be closed once the callback is over */
+	uint64_t announcement; /* the number of the one being said on it */
+	size_t announced_parts;
 	uint16_t next_half;    /* number of the next packet sent in halves */
 	struct halves *halves; /* nullptr until the first one has come */
 };
@@ -98,6 +108,8 @@ struct qe_shard {
 	qe_time last_stranger, resets_since, retries_since;
 	unsigned resets, retries;  /* since then */
 	struct limiter handshakes; /* by source, once many are under way */
+	struct limiter answers;    /* ICMP messages to senders behind peers */
+	struct loops loops;
 	qe_time accepts_since;
 	unsigned accepts;
 	struct knocks knocks;
@@ -152,6 +164,10 @@ struct qe_peer *shard_next_lane(const struct shard_peer *speer, const struct qe_
 /* The link to send on, of whichever lane; nullptr if there is none. */
 struct qe_link *shard_peer_link(struct qe_shard *shard, struct shard_peer *speer);
 void shard_run_peer(struct qe_shard *shard, struct shard_peer *speer);
+/* Says on a link that is in use what has not been said on it yet, as far as it goes. */
+void shard_announce(struct qe_shard *shard, struct shard_link *slink);
+/* Tells how far away the peer is, now and then. */
+void shard_note_rtt(struct qe_shard *shard, struct shard_link *slink);
 qe_time shard_peer_deadline(const struct shard_peer *speer);
 
 /* ---- links.c ---- */
@@ -159,6 +175,7 @@ qe_time shard_peer_deadline(const struct shard_peer *speer);
 extern const struct qe_link_ops shard_link_ops;
 extern const struct qe_peer_ops shard_peer_ops;
 void shard_mark_dirty(struct qe_shard *shard, struct shard_link *slink);
+void shard_emit(struct qe_shard *shard, struct shard_peer *speer, struct qe_event event);
 /* The link has failed or was closed by the peer: report, close, free. */
 void shard_link_failed(struct qe_shard *shard, struct shard_link *slink, enum qe_error error);
 /* Close in order and free; reports nothing. */
@@ -175,6 +192,11 @@ bool egress_is_paused(const struct qe_shard *shard);
 void egress_resume(struct qe_shard *shard);
 /* The packet in shard->reading, of len bytes. */
 void egress_packet(struct qe_shard *shard, size_t len, const struct qe_offload *offload);
+/* A packet that this node passes on, from the pool, with data, len, parsed, offload and from. */
+void egress_forward(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet);
+/* An ICMP message to the sender of a packet that came from a peer. */
+void egress_answer_peer(struct qe_shard *shard, size_t slot, enum qe_icmp_error error, uint16_t mtu,
+	struct qe_bytes about, const struct qe_packet *packet);
 /* Send what waits for this peer, as far as it goes. */
 void egress_drain(struct qe_shard *shard, struct shard_peer *speer);
 /* Drop what has waited too long for a link; returns when the rest will have. */
@@ -188,3 +210,10 @@ void ingress_datagram(struct qe_shard *shard, struct shard_link *slink, struct q
 	enum qe_ecn ecn);
 /* For the coalescer. */
 void ingress_write(void *shard, const struct qe_offload *offload, const uint8_t *data, size_t len);
+
+/* ---- forward.c ---- */
+
+/* A packet from one peer to another, whose addresses have passed the checks. False: it was dropped,
+ * and counted. */
+bool forward_packet(struct qe_shard *shard, struct shard_peer *from, struct shard_peer *to,
+	struct qe_bytes bytes, const struct qe_packet *parsed, bool partial, enum qe_ecn outer);

@@ -52,6 +52,7 @@ void views_publish(struct views *views, struct view *view)
 	view->generation = views_next_generation(views);
 	view->older = views->list;
 	view->directory->views++;
+	view->announcement->views++;
 	views->list = view;
 	atomic_store(&views->newest, view);
 	views_reclaim(views);
@@ -61,8 +62,9 @@ static void free_view(struct view *view)
 {
 	if (--view->directory->views == 0)
 		directory_free(view->directory);
+	if (--view->announcement->views == 0)
+		announcement_free(view->announcement);
 	qe_route_table_release(view->table, view->routes);
-	qe_route_table_free(view->table);
 	free(view);
 }
 

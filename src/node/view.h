@@ -12,13 +12,13 @@
 
 #include <stdatomic.h>
 
-#include "node/directory.h"
-#include "route/table.h"
+#include "node/announcement.h"
 
 struct view {
 	uint64_t generation; /* from 1 */
 	struct directory *directory;
-	struct qe_route_table *table;
+	struct announcement *announcement;
+	struct qe_route_table *table;           /* not owned */
 	const struct qe_route_snapshot *routes; /* of the table */
 	struct view *older;                     /* the control thread's */
 };
@@ -51,7 +51,7 @@ void views_done(struct views *views);
 uint64_t views_next_generation(const struct views *views);
 /* What all shards have acknowledged. */
 uint64_t views_acknowledged(const struct views *views);
-/* Takes what the view holds; the directory may be that of the one before. */
+/* Takes what the view holds; directory and announcement may be those of the one before. */
 void views_publish(struct views *views, struct view *view);
 /* Free what no shard can see any more. */
 void views_reclaim(struct views *views);

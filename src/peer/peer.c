@@ -181,6 +181,25 @@ static void dial_or_rest(struct qe_peer *peer, qe_time now)
 		peer_dial(peer, now);
 }
 
+static bool is_silent(const struct qe_peer *peer, qe_time now)
+{
+	qe_time since = peer->current != nullptr ? qe_link_unanswered_since(peer->current)
+						 : QE_TIME_NEVER;
+
+	return since != QE_TIME_NEVER && qe_time_since(since, now) >= SUSPECT;
+}
+
+static void note_silence(struct qe_peer *peer, qe_time now)
+{
+	bool silent = is_silent(peer, now);
+
+	if (silent == peer->silent)
+		return;
+	peer->silent = silent;
+	peer_emit(peer,
+		&(struct qe_event){.type = silent ? QE_EVENT_PEER_SILENT : QE_EVENT_PEER_ANSWERS});
+}
+
 void qe_peer_run(struct qe_peer *peer, qe_time now)
 {
 	peer->due = false;
@@ -190,6 +209,7 @@ void qe_peer_run(struct qe_peer *peer, qe_time now)
 	if (peer_may_dial(peer) && peer_dial_at(peer, now) <= now)
 		dial_or_rest(peer, now);
 	run_pings(peer, now);
+	note_silence(peer, now);
 	peer->deadline = next_deadline(peer, now);
 }
 
@@ -277,6 +297,8 @@ void qe_peer_link_used(struct qe_peer *peer, struct qe_link *link, qe_time now)
 		return;
 	if (!entry->ready && qe_link_is_ready(link, now))
 		entry->ready = peer->due = true;
+	if (peer->silent && link == peer->current && !is_silent(peer, now))
+		peer->due = true;
 	peer->deadline = qe_time_min(peer->deadline, peer_suspect_at(peer, link));
 	if (qe_link_wants_large(link) &&
 		peer_send_control(peer, link,
@@ -364,6 +386,8 @@ bool qe_peer_control(
 		take_hello(peer, link, control.instance);
 		break;
 	case QE_CONTROL_ROUTES:
+		peer->config.ops->routes(peer->config.ops_ctx, peer, message);
+		break;
 	case QE_CONTROL_UNKNOWN:
 		break;
 	}

@@ -27,6 +27,8 @@ struct qe_peer_ops {
 	void (*wake)(void *ctx, struct qe_link *link);
 	/* Another link is in use now, or one where there was none: what waits can be sent. */
 	void (*switched)(void *ctx, struct qe_peer *peer);
+	/* A ROUTES message has come. */
+	void (*routes)(void *ctx, struct qe_peer *peer, struct qe_bytes message);
 	/* type, and of the rest what belongs to it; peer and time are filled in by the owner. */
 	void (*event)(void *ctx, struct qe_peer *peer, const struct qe_event *event);
 };

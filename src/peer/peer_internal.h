@@ -36,6 +36,7 @@ struct qe_peer {
 	size_t n_links;
 	struct qe_link *current;
 	bool was_up;
+	bool silent; /* what is in use has not answered for SUSPECT */
 
 	unsigned attempts;   /* dials since the last link came up */
 	unsigned early_ends; /* of links in a row, soon after they were up */

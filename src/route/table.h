@@ -10,14 +10,6 @@
 
 #include "base/error.h"
 
-enum qe_next_hop : uint8_t { QE_NEXT_HOP_LOCAL, QE_NEXT_HOP_NODE, QE_NEXT_HOP_GATEWAY };
-
-struct qe_route {
-	struct qe_prefix prefix;
-	enum qe_next_hop next_hop;
-	uint32_t peer; /* its slot; 0 for QE_NEXT_HOP_LOCAL */
-};
-
 struct qe_route_table;
 struct qe_route_snapshot;
 

@@ -8,14 +8,16 @@ import json
 import pair
 
 FROM_TUN = ('tun_malformed', 'not_unicast', 'no_route', 'no_link', 'queue_full', 'too_big', 'closed')
-FROM_LINKS = ('datagram_malformed', 'datagram_context', 'source', 'not_local', 'half', 'congestion')
+FROM_LINKS = ('datagram_malformed', 'datagram_context', 'source', 'not_local', 'not_forwarded', 'hop_limit', 'loop',
+              'half', 'congestion')
 FROM_SOCKET = ('udp_malformed', 'unknown_connection', 'no_knock', 'handshake_limit', 'no_memory')
-FROM_HANDSHAKES = ('handshake_failed', 'stranger', 'control_malformed')
+FROM_HANDSHAKES = ('handshake_failed', 'stranger', 'control_malformed', 'control_limit')
 
 # What came in, and what became of it.
 SUMS = {
-    'packets from the TUN': (('tun_rx_packets', 'split_packets'), ('tx_packets', 'queued_packets'), FROM_TUN),
-    'frames from links': (('rx_frames',), ('rx_packets', 'joined_frames', 'waiting_frames'), FROM_LINKS),
+    'packets to links': (('tun_rx_packets', 'forwarded_packets', 'icmp_tx_packets', 'split_packets'),
+                         ('tx_packets', 'queued_packets'), FROM_TUN),
+    'frames from links': (('rx_frames',), ('rx_packets', 'forwarded_packets', 'joined_frames', 'waiting_frames'), FROM_LINKS),
     'packets to the TUN': (('rx_packets', 'icmp_packets'), ('tun_tx_packets',), ()),
     'datagrams from the socket': (('rx_datagrams',), ('link_datagrams', 'retries'), FROM_SOCKET),
     'datagrams to the socket': (('tx_datagrams',),

@@ -366,7 +366,8 @@ static void takes_nothing_but_packets(void **)
 	struct qe_shard_counters counters = mesh_counters(pair.b);
 	uint64_t refused = counters.drops[QE_DROP_DATAGRAM_MALFORMED] +
 			   counters.drops[QE_DROP_DATAGRAM_CONTEXT] +
-			   counters.drops[QE_DROP_SOURCE] + counters.drops[QE_DROP_NOT_LOCAL];
+			   counters.drops[QE_DROP_SOURCE] + counters.drops[QE_DROP_NOT_LOCAL] +
+			   counters.drops[QE_DROP_LOOP];
 
 	mesh_check(mesh, came == counters.rx_packets && came > ROUNDS / 10);
 	mesh_check(mesh, came + refused == ROUNDS && refused > ROUNDS / 10, "%llu + %llu",

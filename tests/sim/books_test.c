@@ -17,6 +17,13 @@
 #define STEPS 300
 #define SEEDS 6
 #define SEEDS_MAX 100
+#define ENDS 12 /* of hop limits: more than look like traceroute */
+
+/* What host 1 forwards to host 2, and what is behind that one but not forwarded. */
+#define FORWARDED_4 "192.168.8."
+#define FORWARDED_6 "2001:db8:8::"
+#define BEHIND_4 "192.168.9."
+#define BEHIND_6 "2001:db8:9::"
 
 struct world {
 	struct mesh *mesh;
@@ -25,8 +32,9 @@ struct world {
 	size_t caught_len;
 };
 
-static struct mesh *lying;                                     /* NULL: nobody does */
-static uint64_t drops[QE_DROP_COUNT], splits, joins, messages; /* of all shards that have ended */
+static struct mesh *lying; /* NULL: nobody does */
+static uint64_t drops[QE_DROP_COUNT], splits, joins, messages, told,
+	forwarded; /* of all shards that have ended */
 
 /* ---- a link that lies ---- */
 
@@ -59,6 +67,8 @@ static void close_books(const struct mesh_host *host)
 	splits += counters.split_packets;
 	joins += counters.joined_frames;
 	messages += counters.icmp_packets;
+	told += counters.icmp_tx_packets;
+	forwarded += counters.forwarded_packets;
 }
 
 static void end_host(struct mesh_host *host, bool in_order)
@@ -106,11 +116,12 @@ static struct qe_addr any_addr(struct world *world, const struct mesh_host *own,
 {
 	static const char *const strange[][2] = {{"224.0.0.251", "ff02::fb"},
 		{"172.16.0.1", "2001:db8::1"}, {"100.64.77.77", "fe80::1"},
-		{"192.168.7.9", "fd00::1"}, {"0.0.0.0", "::"}};
-	uint64_t i = mesh_random_below(world->mesh, 10);
+		{"192.168.7.9", "fd00::1"}, {"0.0.0.0", "::"}, {FORWARDED_4 "9", FORWARDED_6 "9"},
+		{BEHIND_4 "9", BEHIND_6 "9"}};
+	uint64_t i = mesh_random_below(world->mesh, 13);
 	struct qe_addr addr;
-	if (i >= 5) {
-		const struct mesh_host *host = i >= 8 ? own : any_host(world);
+	if (i >= 7) {
+		const struct mesh_host *host = i >= 11 ? own : any_host(world);
 		return v6 ? host->inner6 : host->inner4;
 	}
 	assert_int_equal(qe_addr_parse(&addr, strange[i][v6]), QE_OK);
@@ -133,6 +144,7 @@ static void inject_anything(struct world *world)
 		.destination_port = 6,
 		.tcp_flags = (uint8_t)mesh_random(mesh),
 		.traffic_class = (uint8_t)mesh_random(mesh),
+		.hop_limit = mesh_chance(mesh, 0.2) ? 1 : 64,
 		.dont_fragment = mesh_chance(mesh, 0.5)};
 	size_t size = mesh_random_below(mesh, mesh_chance(mesh, 0.2) ? 60000 : 1360);
 	size_t len = mesh_build(packet, &inner, (struct qe_bytes){payload, size});
@@ -152,9 +164,11 @@ static void inject_anything(struct world *world)
 	else
 		sound = true;
 	/* What parses in spite of its damage would be delivered, with a wrong checksum. */
-	if (!sound && qe_packet_parse(&parsed, (struct qe_bytes){packet, len}) == QE_OK)
+	if (!sound &&
+		qe_packet_parse(&parsed, qe_packet_trim((struct qe_bytes){packet, len})) == QE_OK)
 		return;
-	mesh_inject(host, &offload, (struct qe_bytes){packet, len});
+	for (unsigned n = inner.hop_limit == 1 ? ENDS : 1; n > 0; n--)
+		mesh_inject(host, &offload, (struct qe_bytes){packet, len});
 }
 
 static void on_datagram(void *ctx, const struct mesh_host *from, struct qe_bytes datagram)
@@ -264,9 +278,38 @@ static void take_step(struct world *world)
 
 /* ---- the test ---- */
 
+static struct mesh_peer *peer_of(struct mesh_host *host, const struct mesh_host *other)
+{
+	size_t i = 0;
+	while (host->peers[i].host != other)
+		i++;
+	return &host->peers[i];
+}
+
+/* Host 0 sends all that it knows nothing of to host 1, its default gateway, which forwards some of
+ * it to host 2. */
+static void add_gateway(struct world *world)
+{
+	struct mesh_host *one = world->hosts[1], *two = world->hosts[2];
+	const struct qe_prefix subnets[] = {mesh_prefix(FORWARDED_4 "0/24"),
+		mesh_prefix(FORWARDED_6 "/48"), mesh_prefix(BEHIND_4 "0/24"),
+		mesh_prefix(BEHIND_6 "/48")};
+	peer_of(world->hosts[0], one)->default_gateway = true;
+	memcpy(one->forward, subnets, sizeof(subnets) / 2);
+	one->n_forward = 2;
+	/* As far as host 1 knows, all of it is host 2's own. */
+	memcpy(two->subnets, subnets, sizeof(subnets));
+	two->n_subnets = 4;
+	struct mesh_peer *there = peer_of(one, two), *back = peer_of(two, one);
+	memcpy(there->subnets, subnets, sizeof(subnets));
+	there->n_subnets = 4;
+	back->gateway[0] = qe_prefix_host(&world->hosts[0]->inner4);
+	back->gateway[1] = qe_prefix_host(&world->hosts[0]->inner6);
+	back->n_gateway = 2;
+}
+
 static struct world open_world(uint64_t seed)
 {
-	static const uint8_t subnet[4] = {192, 168, 7, 0};
 	struct world world = {.mesh = mesh_new(seed)};
 	for (size_t i = 0; i < HOSTS; i++)
 		world.hosts[i] = mesh_host_add(world.mesh);
@@ -277,7 +320,7 @@ static struct world open_world(uint64_t seed)
 				mesh_befriend(world.hosts[i], world.hosts[j],
 					i < j ? MESH_DIALS : MESH_KNOWS);
 	}
-	world.hosts[0]->peers[0].subnet = (struct qe_prefix){qe_addr_ipv4(subnet), 24};
+	add_gateway(&world);
 	for (size_t i = 0; i < HOSTS; i++)
 		mesh_start(world.hosts[i]);
 	return world;
@@ -311,7 +354,8 @@ static enum qe_drop first_unseen(void)
 
 static bool has_seen_all(void)
 {
-	return first_unseen() == QE_DROP_HANDSHAKE_LIMIT && splits > 0 && joins > 0 && messages > 0;
+	return first_unseen() == QE_DROP_HANDSHAKE_LIMIT && splits > 0 && joins > 0 &&
+	       messages > 0 && told > 0 && forwarded > 0;
 }
 
 /* More of it until all has happened: keys, connection IDs and jitter are random indeed. */

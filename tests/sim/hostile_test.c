@@ -8,8 +8,7 @@
 static struct mesh_pair linked_pair(uint64_t seed)
 {
 	struct mesh_pair pair = mesh_pair_new(seed, MESH_DIALS, MESH_WAITS);
-	static const uint8_t subnet[4] = {192, 168, 7, 0};
-	pair.a->peers[0].subnet = (struct qe_prefix){qe_addr_ipv4(subnet), 24};
+	pair.a->peers[0].subnets[pair.a->peers[0].n_subnets++] = mesh_prefix("192.168.7.0/24");
 	mesh_pair_start(&pair);
 	mesh_check(pair.mesh, mesh_pair_link(&pair, QE_SECOND));
 	mesh_run(pair.mesh, QE_SECOND);
@@ -56,6 +55,9 @@ static void drops_a_spoofed_source(void **)
 static void drops_what_is_not_local(void **)
 {
 	struct mesh_pair pair = linked_pair(32);
+	pair.a->peers[0].default_gateway = true;
+	assert_int_equal(mesh_reconfigure(pair.a), QE_OK);
+	mesh_run(pair.mesh, QE_SECOND);
 	inject_udp(pair.a, pair.a->inner4, addr("192.168.7.9"));
 	mesh_check(pair.mesh, pair.b->n_inbox == 0);
 	mesh_check(pair.mesh, mesh_counters(pair.b).drops[QE_DROP_NOT_LOCAL] == 1);

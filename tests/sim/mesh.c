@@ -116,11 +116,19 @@ static qe_time next_instant(const struct mesh *mesh)
 /* The shards besides the one that reported it know where the peer is from then on. */
 static void tell_seen(struct mesh_host *host)
 {
-	const struct qe_event *event = &host->last;
-	for (unsigned i = 0; host->seen && host->workers > 1 && i < host->workers; i++)
-		(void)!qe_shard_peer_seen(
-			host->shards[i], event->peer, &event->path.remote, host->mesh->now);
-	host->seen = false;
+	for (size_t n = 0; host->workers > 1 && n < host->n_seen; n++)
+		for (unsigned i = 0; i < host->workers; i++)
+			(void)!qe_shard_peer_seen(host->shards[i], host->seen[n].peer,
+				&host->seen[n].at, host->mesh->now);
+	host->n_seen = 0;
+}
+
+/* As a daemon's control thread does, but at once. */
+static void run_node(struct mesh_host *host)
+{
+	qe_time now = host->mesh->now;
+	while (qe_node_deadline(host->node) <= now)
+		qe_node_run(host->node, now);
 }
 
 static void let_run(struct mesh_host *host)
@@ -134,6 +142,10 @@ static void let_run(struct mesh_host *host)
 			qe_shard_run(host->shards[i], mesh->now);
 			tell_seen(host);
 		}
+		uint64_t published = host->published;
+		run_node(host);
+		host->deadline = host->published > published ? mesh->now
+							     : qe_node_deadline(host->node);
 		for (unsigned i = 0; i < host->workers; i++)
 			host->deadline = qe_time_min(
 				host->deadline, qe_shard_deadline(host->shards[i]));
@@ -191,17 +203,27 @@ static void keep_event(void *ctx, const struct qe_event *event)
 		[QE_EVENT_PEER_MOVED] = "peer moved",
 		[QE_EVENT_PEER_UP] = "peer up",
 		[QE_EVENT_PEER_DOWN] = "peer down",
+		[QE_EVENT_PEER_SILENT] = "peer silent",
+		[QE_EVENT_PEER_ANSWERS] = "peer answers",
+		[QE_EVENT_PEER_RTT] = "round trip",
+		[QE_EVENT_ROUTES] = "routes",
 		[QE_EVENT_PONG] = "pong",
 		[QE_EVENT_PING_LOST] = "ping lost",
 		[QE_EVENT_STRANGER] = "stranger"};
 	struct mesh_host *host = ctx;
-	mesh_check(host->mesh, event->type <= QE_EVENT_STRANGER);
+	mesh_check(host->mesh, event->type < QE_EVENT_COUNT);
+	qe_node_take_event(host->node, event, host->mesh->now);
 	mesh_check(host->mesh, event->time == host->mesh->now);
 	host->events[event->type]++;
 	host->event_at[event->type] = event->time;
-	host->last = *event;
-	host->seen = event->type == QE_EVENT_LINK_UP || event->type == QE_EVENT_PEER_MOVED;
-	host->last.reason = nullptr;
+	if (event->type != QE_EVENT_ROUTES && event->type != QE_EVENT_PEER_RTT) {
+		host->last = *event;
+		host->last.reason = nullptr;
+	}
+	if (event->type == QE_EVENT_LINK_UP || event->type == QE_EVENT_PEER_MOVED) {
+		mesh_check(host->mesh, host->n_seen < MESH_SEEN_MAX);
+		host->seen[host->n_seen++] = (struct mesh_seen){event->peer, event->path.remote};
+	}
 	if (event->reason)
 		snprintf(host->reason, sizeof(host->reason), "%s", event->reason);
 	if (getenv("MESH_TRACE"))
@@ -282,20 +304,51 @@ struct mesh_peer *mesh_befriend(struct mesh_host *host, struct mesh_host *other,
 	return peer;
 }
 
+static void on_published(void *ctx)
+{
+	struct mesh_host *host = ctx;
+	host->published++;
+	host->deadline = host->mesh->now;
+}
+
+static void on_route(void *ctx, const struct qe_prefix *prefix, const struct qe_route *route)
+{
+	struct mesh_host *host = ctx;
+	mesh_check(host->mesh, !route || qe_prefix_compare(prefix, &route->prefix) == 0);
+	host->routes_changed++;
+}
+
+static void on_judged(
+	void *ctx, size_t, const struct qe_prefix *, bool, uint16_t, const char *reason)
+{
+	struct mesh_host *host = ctx;
+	if (reason)
+		host->rejected++;
+	else
+		host->accepted++;
+}
+
 /* Makes the node, or changes it. */
 static enum qe_error configure(struct mesh_host *host)
 {
-	struct qe_prefix local[2] = {qe_prefix_host(&host->inner4), qe_prefix_host(&host->inner6)};
-	struct qe_prefix(*prefixes)[2] = calloc(host->n_peers + 1, sizeof(*prefixes));
+	struct qe_prefix local[2 + MESH_PREFIXES_MAX] = {
+		qe_prefix_host(&host->inner4), qe_prefix_host(&host->inner6)};
+	memcpy(&local[2], host->subnets, sizeof(host->subnets));
+	struct qe_prefix(*prefixes)[1 + MESH_PREFIXES_MAX] = calloc(
+		host->n_peers + 1, sizeof(*prefixes));
 	struct qe_peer_settings *peers = calloc(host->n_peers + 1, sizeof(*peers));
 	assert_true(prefixes && peers);
 	for (size_t i = 0; i < host->n_peers; i++) {
 		const struct mesh_peer *peer = &host->peers[i];
 		prefixes[i][0] = qe_prefix_host(&peer->host->inner4);
-		prefixes[i][1] = peer->subnet;
+		memcpy(&prefixes[i][1], peer->subnets, sizeof(peer->subnets));
 		peers[i] = (struct qe_peer_settings){.id = peer->id,
 			.prefixes = prefixes[i],
-			.n_prefixes = peer->subnet.addr.family ? 2 : 1,
+			.n_prefixes = 1 + peer->n_subnets,
+			.gateway_prefixes = peer->gateway,
+			.n_gateway_prefixes = peer->n_gateway,
+			.exit = peer->exit,
+			.default_gateway = peer->default_gateway,
 			.dial = peer->dial};
 	}
 	struct qe_node_settings settings = {.key = host->key,
@@ -304,7 +357,11 @@ static enum qe_error configure(struct mesh_host *host)
 		.cipher = host->cipher,
 		.rotate = host->rotate,
 		.local = local,
-		.n_local = 2,
+		.n_local = 2 + host->n_subnets,
+		.forward = host->forward,
+		.n_forward = host->n_forward,
+		.metric = host->metric,
+		.sink = {host, on_published, on_route, on_judged},
 		.peers = peers,
 		.n_peers = host->n_peers,
 		.workers = host->workers};
@@ -314,6 +371,13 @@ static enum qe_error configure(struct mesh_host *host)
 	free(peers);
 	free(prefixes);
 	return error;
+}
+
+struct qe_prefix mesh_prefix(const char *text)
+{
+	struct qe_prefix prefix;
+	assert_int_equal(qe_prefix_parse(&prefix, text), QE_OK);
+	return prefix;
 }
 
 void mesh_unfriend(struct mesh_host *host, const struct mesh_host *other)
@@ -393,10 +457,11 @@ void mesh_check_books(const struct mesh_host *host)
 	uint64_t out = sum_drops(&c, QE_DROP_TUN_MALFORMED, QE_DROP_CLOSED);
 	uint64_t in = sum_drops(&c, QE_DROP_DATAGRAM_MALFORMED, QE_DROP_CONGESTION);
 	uint64_t udp = sum_drops(&c, QE_DROP_UDP_MALFORMED, QE_DROP_NO_MEMORY);
-	check_equal(host, "from the TUN, or more by splitting", c.tun_rx_packets + c.split_packets,
+	check_equal(host, "from the TUN, forwarded, told, or more by splitting",
+		c.tun_rx_packets + c.forwarded_packets + c.icmp_tx_packets + c.split_packets,
 		c.tx_packets + c.queued_packets + out);
 	check_equal(host, "frames", c.rx_frames,
-		c.rx_packets + c.joined_frames + c.waiting_frames + in);
+		c.rx_packets + c.forwarded_packets + c.joined_frames + c.waiting_frames + in);
 	check_equal(host, "to the TUN", c.tun_tx_packets, c.rx_packets + c.icmp_packets);
 	check_equal(host, "datagrams", c.rx_datagrams, c.link_datagrams + c.retries + udp);
 

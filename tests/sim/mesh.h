@@ -25,6 +25,8 @@
 
 #define MESH_DATAGRAM_MAX 2048
 #define MESH_PORT 7844
+#define MESH_SEEN_MAX 64
+#define MESH_PREFIXES_MAX 8
 
 struct mesh;
 struct mesh_host;
@@ -61,9 +63,13 @@ struct mesh_nat;
 
 struct mesh_peer {
 	struct mesh_host *host;
-	struct qe_node_id id;    /* the one expected */
-	struct qe_prefix subnet; /* said to be behind it; family QE_FAMILY_NONE: none */
-	bool told;               /* told where the peer is */
+	struct qe_node_id id;                        /* the one expected */
+	struct qe_prefix subnets[MESH_PREFIXES_MAX]; /* said to be behind it */
+	size_t n_subnets;
+	struct qe_prefix gateway[MESH_PREFIXES_MAX]; /* granted to it as a gateway */
+	size_t n_gateway;
+	bool exit, default_gateway;
+	bool told; /* told where the peer is */
 	bool dial;
 };
 
@@ -80,7 +86,8 @@ struct mesh_host {
 	struct qe_shard *shard; /* the first of them */
 	struct qe_shard *shards[QE_WORKERS_MAX];
 	qe_time deadline;
-	uint64_t runs; /* calls of qe_shard_run */
+	uint64_t runs;                                          /* calls of qe_shard_run */
+	uint64_t published, routes_changed, accepted, rejected; /* by the node's sink */
 
 	/* Settings of the next start. */
 	uint16_t mtu;
@@ -90,6 +97,9 @@ struct mesh_host {
 	unsigned workers; /* shards; at first 1 */
 	struct mesh_peer *peers;
 	size_t n_peers;
+	struct qe_prefix subnets[MESH_PREFIXES_MAX], forward[MESH_PREFIXES_MAX];
+	size_t n_subnets, n_forward; /* behind it, besides its addresses; it is a gateway to */
+	uint16_t metric;
 
 	struct qe_endpoint at[2]; /* IPv4 and IPv6; family QE_FAMILY_NONE: has none */
 	struct mesh_nat *nat;     /* of IPv4 */
@@ -110,10 +120,15 @@ struct mesh_host {
 	uint64_t tx_ecn[4];                                      /* datagrams, by their ECN field */
 	uint64_t unsendable; /* from an address that the host no longer has */
 
-	unsigned events[QE_EVENT_STRANGER + 1];
-	qe_time event_at[QE_EVENT_STRANGER + 1];
-	bool seen;            /* last is to be told to all shards, as a daemon does */
-	struct qe_event last; /* without reason */
+	unsigned events[QE_EVENT_COUNT];
+	qe_time event_at[QE_EVENT_COUNT];
+	/* To be told to all shards, as a daemon does: where peers were seen. */
+	struct mesh_seen {
+		size_t peer;
+		struct qe_endpoint at;
+	} seen[MESH_SEEN_MAX];
+	size_t n_seen;
+	struct qe_event last; /* about links and peers; without reason */
 	char reason[96];      /* of the last event that had one */
 };
 
@@ -169,6 +184,7 @@ struct mesh_host *mesh_host_add_of_type(struct mesh *mesh, enum qe_key_type type
 enum mesh_how { MESH_WAITS, MESH_KNOWS, MESH_DIALS };
 /* Make other a peer of host from host's next start on: waits for it, knows where it is and dials
  * on demand, or dials at start. */
+struct qe_prefix mesh_prefix(const char *text);
 struct mesh_peer *mesh_befriend(struct mesh_host *host, struct mesh_host *other, enum mesh_how how);
 void mesh_unfriend(struct mesh_host *host, const struct mesh_host *other);
 /* What was befriended and unfriended since the start, and changed in host->peers. A host that is
@@ -249,6 +265,7 @@ struct mesh_inner {
 	uint16_t source_port, destination_port;
 	uint32_t sequence; /* TCP */
 	uint8_t tcp_flags, traffic_class;
+	uint8_t hop_limit;  /* 0: 64 */
 	bool dont_fragment; /* IPv4 */
 };
 size_t mesh_build(uint8_t *to, const struct mesh_inner *inner, struct qe_bytes payload);

@@ -235,16 +235,17 @@ static void a_peer_is_dialled_from_now_on(void **)
 /* An address is one peer's to send from, and then another's: what passed before is asked anew. */
 static void an_address_moves(void **)
 {
-	static const uint8_t subnet[4] = {192, 168, 7, 0}, inside[4] = {192, 168, 7, 9};
+	static const uint8_t inside[4] = {192, 168, 7, 9};
 	struct world w = world_new(90, 1);
-	w.a->peers[0].subnet = (struct qe_prefix){qe_addr_ipv4(subnet), 24};
+	w.a->peers[0].subnets[0] = w.a->peers[1].subnets[0] = mesh_prefix("192.168.7.0/24");
+	w.a->peers[0].n_subnets = 1;
 	assert_int_equal(mesh_reconfigure(w.a), QE_OK);
 	struct mesh_flow *there = flow(w.b, w.a, MESH_UDP4);
 	there->inner.source = qe_addr_ipv4(inside);
 	mesh_run(w.mesh, QE_SECOND);
 	mesh_check(w.mesh, there->received > 150);
-	w.a->peers[1].subnet = w.a->peers[0].subnet;
-	w.a->peers[0].subnet = (struct qe_prefix){};
+	w.a->peers[0].n_subnets = 0;
+	w.a->peers[1].n_subnets = 1;
 	assert_int_equal(mesh_reconfigure(w.a), QE_OK);
 	uint64_t before = there->received;
 	mesh_run(w.mesh, QE_SECOND);

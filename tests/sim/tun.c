@@ -22,7 +22,7 @@ static size_t put_ip(uint8_t *to, const struct mesh_inner *inner, size_t transpo
 		qe_store_u16(to, (uint16_t)(0x6000 | inner->traffic_class << 4));
 		qe_store_u16(to + 4, (uint16_t)transport_len);
 		to[6] = inner->protocol;
-		to[7] = 64;
+		to[7] = inner->hop_limit ? inner->hop_limit : 64;
 		memcpy(to + 8, inner->source.bytes, 16);
 		memcpy(to + 24, inner->destination.bytes, 16);
 		return 40;
@@ -32,7 +32,7 @@ static size_t put_ip(uint8_t *to, const struct mesh_inner *inner, size_t transpo
 	to[1] = inner->traffic_class;
 	qe_store_u16(to + 2, (uint16_t)(20 + transport_len));
 	to[6] = inner->dont_fragment ? 0x40 : 0;
-	to[8] = 64;
+	to[8] = inner->hop_limit ? inner->hop_limit : 64;
 	to[9] = inner->protocol;
 	memcpy(to + 12, inner->source.bytes, 4);
 	memcpy(to + 16, inner->destination.bytes, 4);
