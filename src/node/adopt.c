@@ -149,6 +149,7 @@ enum qe_error shard_adopt(struct qe_shard *shard)
 	if (before != nullptr && view->announcement != before->announcement)
 		QE_LIST_FOR_EACH (place, &shard->links)
 			shard_mark_dirty(shard, QE_CONTAINER_OF(place, struct shard_link, place));
+	loops_init(&shard->loops, shard->loops.seed); /* as what circled may have another way now */
 	views_acknowledge(&shard->node->views, shard->context.cids.worker, view->generation);
 	return QE_OK;
 }

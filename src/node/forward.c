@@ -49,7 +49,7 @@ bool forward_packet(struct qe_shard *shard, struct shard_peer *from, struct shar
 		end_hops(shard, from, bytes, parsed);
 		return false;
 	}
-	if (loops_contain(&shard->loops, from->slot, &parsed->destination, shard->now)) {
+	if (!loops_allow(&shard->loops, from->slot, &parsed->destination, shard->now)) {
 		shard_drop(shard, QE_DROP_LOOP);
 		return false;
 	}

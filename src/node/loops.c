@@ -6,6 +6,7 @@
 #include "net/addr.h"
 
 constexpr qe_time WINDOW = QE_SECOND;
+constexpr qe_time SUSPECTED_FOR = 4 * QE_SECOND; /* 60 ms a hop */
 
 void loops_init(struct loops *loops, uint64_t seed)
 {
@@ -31,20 +32,31 @@ static bool is_of(const struct loop *loop, size_t slot, const struct qe_addr *de
 	return loop->slot == slot && qe_addr_equal(&loop->destination, destination);
 }
 
+static void begin_window(struct loop *loop, qe_time now)
+{
+	if (qe_time_since(loop->since, now) < WINDOW)
+		return;
+	loop->since = now;
+	loop->ends = loop->passed = 0;
+}
+
 void loops_note(struct loops *loops, size_t slot, const struct qe_addr *destination, qe_time now)
 {
 	struct loop *loop = &loops->places[place_of(loops, slot, destination)];
 
-	if (!is_of(loop, slot, destination) || qe_time_since(loop->since, now) >= WINDOW)
+	if (!is_of(loop, slot, destination))
 		*loop = (struct loop){.slot = slot, .destination = *destination, .since = now};
-	if (++loop->ends > LOOPS_ENDS_MAX)
-		loop->until = now + WINDOW;
+	begin_window(loop, now);
+	if (++loop->ends > LOOPS_MAX || now < loop->suspected_until)
+		loop->suspected_until = now + SUSPECTED_FOR;
 }
 
-bool loops_contain(
-	const struct loops *loops, size_t slot, const struct qe_addr *destination, qe_time now)
+bool loops_allow(struct loops *loops, size_t slot, const struct qe_addr *destination, qe_time now)
 {
-	const struct loop *loop = &loops->places[place_of(loops, slot, destination)];
+	struct loop *loop = &loops->places[place_of(loops, slot, destination)];
 
-	return now < loop->until && is_of(loop, slot, destination);
+	if (now >= loop->suspected_until || !is_of(loop, slot, destination))
+		return true;
+	begin_window(loop, now);
+	return loop->passed++ < LOOPS_MAX;
 }

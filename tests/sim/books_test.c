@@ -167,7 +167,14 @@ static void inject_anything(struct world *world)
 	if (!sound &&
 		qe_packet_parse(&parsed, qe_packet_trim((struct qe_bytes){packet, len})) == QE_OK)
 		return;
-	for (unsigned n = inner.hop_limit == 1 ? ENDS : 1; n > 0; n--)
+	bool ends = sound && inner.hop_limit == 1;
+	for (unsigned n = ends ? ENDS : 1; n > 0; n--)
+		mesh_inject(host, &offload, (struct qe_bytes){packet, len});
+	/* And then some that would have gone on. */
+	inner.hop_limit = 64;
+	if (ends)
+		len = mesh_build(packet, &inner, (struct qe_bytes){payload, size});
+	for (unsigned n = ends ? ENDS : 0; n > 0; n--)
 		mesh_inject(host, &offload, (struct qe_bytes){packet, len});
 }
 
