@@ -165,6 +165,8 @@ struct qe_node_sink {
 		uint16_t metric, const char *reason);
 };
 
+struct qe_policy; /* compiled rules; src/policy/policy.h */
+
 struct qe_node_settings {
 	const char *name;   /* told to peers as information; may be NULL; copied */
 	struct qe_key *key; /* not owned; outlives the node */
@@ -184,6 +186,13 @@ struct qe_node_settings {
 	uint16_t metric; /* of what is announced; less is better */
 	const struct qe_peer_settings *peers;
 	size_t n_peers;
+	/* Makes the policy, which is the node's then: slots[i] is that of peers[i]. Called by
+	 * qe_node_new and qe_node_reconfigure, before anything has changed; what it returns they
+	 * return. NULL: there are no rules, and what grants and routes allow is allowed. */
+	enum qe_error (*make_policy)(
+		void *ctx, const uint32_t *slots, struct qe_policy **ret_policy);
+	void *make_policy_ctx;
+	bool account;     /* for qe_gate_sink.flow; looked at by qe_node_new alone */
 	unsigned workers; /* how many shards it will have, at most QE_WORKERS_MAX; 0 means 1 */
 	struct qe_node_sink sink;
 };
@@ -196,8 +205,8 @@ struct qe_node *qe_node_free(struct qe_node *node); /* after its shards; NULL-sa
 
 /* ---- changing a node ---- */
 
-/* Takes local, forward, metric and peers from the settings; the rest of a node is as it was made,
- * and not looked at. A peer is known by its NodeId: one that stays keeps slot, links and
+/* Takes local, forward, metric, peers and the policy from the settings; the rest of a node is as it
+ * was made, and not looked at. A peer is known by its NodeId: one that stays keeps slot, links and
  * counters. Each shard takes the change up with its next call of qe_shard_run, or when something is
  * asked of it, and then closes the links of peers that are gone: wake all of them. On an error
  * nothing has changed. */
@@ -208,6 +217,8 @@ size_t qe_node_find_peer(const struct qe_node *node, const struct qe_node_id *id
 /* Every event of every shard is to be told to the node, in the shard's order: who can be reached
  * and what peers announce decides the routes. */
 void qe_node_take_event(struct qe_node *node, const struct qe_event *event, qe_time now);
+/* Other rules for the same peers, which are the node's then unless this fails; NULL: none. */
+enum qe_error qe_node_set_policy(struct qe_node *node, struct qe_policy *policy, qe_time now);
 /* Of local and forward, what is not announced for now; copied, replaces what was said before. */
 enum qe_error qe_node_set_withdrawn(
 	struct qe_node *node, const struct qe_prefix *prefixes, size_t n, qe_time now);
@@ -352,6 +363,7 @@ enum qe_drop {
 	QE_DROP_NOT_UNICAST,   /* multicast, broadcast and link-local stay off the overlay */
 	QE_DROP_NO_ROUTE,      /* no peer owns the destination */
 	QE_DROP_NO_LINK,       /* the peer could not be reached in time */
+	QE_DROP_POLICY_OUT,    /* no rule allows it; the sender was told */
 	QE_DROP_QUEUE_FULL,    /* the peer's queue was full */
 	QE_DROP_TOO_BIG,       /* does not fit the path; the sender was told */
 	QE_DROP_CLOSED,        /* waited when the shard was closed or the peer removed */
@@ -359,6 +371,7 @@ enum qe_drop {
 	QE_DROP_DATAGRAM_MALFORMED, /* holds no IP packet */
 	QE_DROP_DATAGRAM_CONTEXT,   /* a context byte that this version does not know */
 	QE_DROP_SOURCE,             /* a source address that is not the peer's to use */
+	QE_DROP_POLICY,             /* no rule allows it */
 	QE_DROP_NOT_LOCAL,          /* a destination that nobody is known to have */
 	QE_DROP_NOT_FORWARDED,      /* another peer's, and this node is no gateway to it */
 	QE_DROP_HOP_LIMIT,          /* has been passed on too often; the sender was told */

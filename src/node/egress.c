@@ -393,23 +393,53 @@ static bool crosses_overlay(const struct qe_packet *packet)
 	       !qe_addr_is_unspecified(&packet->source);
 }
 
+/* Remembered for the last destination, as long as the view is the same. */
+static struct shard_peer *find_peer(struct qe_shard *shard, const struct qe_addr *destination)
+{
+	const struct view *view = shard->view;
+
+	if (shard->routed.generation == view->generation &&
+		qe_addr_equal(&shard->routed.destination, destination))
+		return shard->routed.to;
+	const struct qe_route *route = qe_route_lookup(view->routes, destination);
+	struct shard_peer *to = route != nullptr && route->next_hop != QE_NEXT_HOP_LOCAL
+					? shard_get_peer(shard, route->peer)
+					: nullptr;
+
+	shard->routed.generation = view->generation;
+	shard->routed.destination = *destination;
+	shard->routed.to = to;
+	if (to != nullptr)
+		shard->routed.receiver = grants_owner(
+			&view->directory->grants, destination, to->slot);
+	return to;
+}
+
 static struct shard_peer *route_packet(struct qe_shard *shard, struct shard_packet *packet)
 {
-	const struct qe_route *route;
+	struct qe_bytes bytes = {packet->data, packet->len};
 	struct shard_peer *speer;
 
 	if (!crosses_overlay(&packet->parsed)) {
 		count_drop(shard, packet, QE_DROP_NOT_UNICAST);
 		return nullptr;
 	}
-	route = qe_route_lookup(shard->view->routes, &packet->parsed.destination);
-	speer = route != nullptr && route->next_hop != QE_NEXT_HOP_LOCAL
-			? shard_get_peer(shard, route->peer)
-			: nullptr;
+	speer = find_peer(shard, &packet->parsed.destination);
 	if (speer == nullptr) {
 		count_drop(shard, packet, QE_DROP_NO_ROUTE);
-		answer(shard, QE_ICMP_NO_ROUTE, 0, (struct qe_bytes){packet->data, packet->len},
-			&packet->parsed);
+		answer(shard, QE_ICMP_NO_ROUTE, 0, bytes, &packet->parsed);
+		return nullptr;
+	}
+	const struct qe_gate_packet asked = {.packet = &packet->parsed,
+		.bytes = bytes,
+		.from = QE_POLICY_SELF,
+		.to = shard->routed.receiver,
+		.packets = packets_in(packet)};
+
+	if (!shard_allows(shard, &speer->gate_out, &asked)) {
+		count_drop(shard, packet, QE_DROP_POLICY_OUT);
+		answer(shard, QE_ICMP_ADMIN_PROHIBITED, 0, bytes, &packet->parsed);
+		return nullptr;
 	}
 	return speer;
 }

@@ -155,6 +155,14 @@ bool grants_allow_source(
 	return owner == nullptr && peer->exit && is_beyond(grants, source);
 }
 
+uint32_t grants_owner(const struct grants *grants, const struct qe_addr *addr, size_t otherwise)
+{
+	const struct qe_route *owner = prefix_map_find(&grants->owners, addr);
+
+	return owner != nullptr && owner->next_hop == QE_NEXT_HOP_NODE ? owner->peer
+								       : (uint32_t)otherwise;
+}
+
 bool grants_forward(const struct grants *grants, const struct qe_addr *source,
 	const struct qe_addr *destination)
 {

@@ -39,6 +39,8 @@ void grants_done(struct grants *grants);
 /* Whether the peer may send a packet from there: as its own, or as a gateway or an exit. */
 bool grants_allow_source(
 	const struct directory *directory, size_t slot, const struct qe_addr *source);
+/* The peer that owns an address, or another slot if none does. */
+uint32_t grants_owner(const struct grants *grants, const struct qe_addr *addr, size_t otherwise);
 /* Whether this node passes on packets between the two. */
 bool grants_forward(const struct grants *grants, const struct qe_addr *source,
 	const struct qe_addr *destination);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * From a link to the TUN, or on to another peer: the context byte, the packet, whether its source
- * is the peer's to use, where its destination is, then the coalescer (or forward.c). The two
- * lookups are remembered per peer for the last pair of addresses that passed, for as long as the
- * view is the same.
+ * is the peer's to use, where its destination is, what the rules say, then the coalescer (or
+ * forward.c). The two lookups are remembered per peer for the last pair of addresses that passed,
+ * for as long as the view is the same.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,28 @@ static bool addresses_pass(struct qe_shard *shard, struct shard_peer *speer,
 	speer->passed.source = packet->source;
 	speer->passed.destination = packet->destination;
 	speer->passed.to = *ret_to;
+	const struct grants *grants = &shard->view->directory->grants;
+	speer->passed.sender = grants_owner(grants, &packet->source, speer->slot);
+	speer->passed.receiver = *ret_to == nullptr ? QE_POLICY_SELF
+						    : grants_owner(grants, &packet->destination,
+							      (*ret_to)->slot);
 	return true;
+}
+
+/* The rules, whatever the sender has made of its own. */
+static bool rules_pass(struct qe_shard *shard, struct shard_peer *speer,
+	const struct qe_packet *packet, struct qe_bytes bytes)
+{
+	const struct qe_gate_packet asked = {.packet = packet,
+		.bytes = bytes,
+		.from = speer->passed.sender,
+		.to = speer->passed.receiver,
+		.packets = 1};
+
+	if (shard_allows(shard, &speer->gate_in, &asked))
+		return true;
+	shard_drop(shard, QE_DROP_POLICY);
+	return false;
 }
 
 /* A mark is written into a copy, for the bytes are the link's. Where there is no room for it, the
@@ -115,7 +136,8 @@ static void take_packet(struct qe_shard *shard, struct shard_peer *speer, struct
 		shard_drop(shard, QE_DROP_DATAGRAM_MALFORMED);
 		return;
 	}
-	if (!addresses_pass(shard, speer, &packet, &to))
+	if (!addresses_pass(shard, speer, &packet, &to) ||
+		!rules_pass(shard, speer, &packet, bytes))
 		return;
 	if (to != nullptr ? !forward_packet(shard, speer, to, bytes, &packet, partial, ecn)
 			  : !deliver(shard, bytes, &packet, partial, ecn))

@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include "crypto/random.h"
+#include "node/inspect.h"
 
 constexpr qe_time ROTATE_MIN = QE_SECOND;
 constexpr qe_time ROTATE_MAX = 600 * QE_SECOND;
 constexpr qe_time RECLAIM_AFTER = QE_SECOND; /* by then shards have seen a new view */
 constexpr qe_time RETRY_AFTER = QE_SECOND;   /* what there was no memory for */
 constexpr qe_time ANNOUNCE_PAUSE = QE_SECOND;
+constexpr qe_time SWEEP_INTERVAL = QE_SECOND; /* of the flows; an eighth of them at a time */
 
 static enum qe_error check_settings(const struct qe_node_settings *settings)
 {
@@ -35,17 +37,44 @@ static struct directory *current(const struct qe_node *node)
 	return node->views.list != nullptr ? node->views.list->directory : nullptr;
 }
 
-/* announcement: a new one, or that of the view before. */
-static enum qe_error publish(
-	struct qe_node *node, struct directory *directory, struct announcement *announcement)
+/* What a view holds besides routes: new, or that of the view before. */
+struct parts {
+	struct directory *directory;
+	struct announcement *announcement;
+	struct rules *rules;
+};
+
+static struct parts current_parts(const struct qe_node *node)
+{
+	const struct view *view = node->views.list;
+
+	return view != nullptr ? (struct parts){view->directory, view->announcement, view->rules}
+			       : (struct parts){};
+}
+
+/* Those that are not part of the newest view. */
+static void free_new_parts(const struct qe_node *node, struct parts parts)
+{
+	struct parts before = current_parts(node);
+
+	if (parts.directory != before.directory)
+		directory_free(parts.directory);
+	if (parts.announcement != before.announcement)
+		announcement_free(parts.announcement);
+	if (parts.rules != before.rules)
+		rules_free(parts.rules);
+}
+
+static enum qe_error publish(struct qe_node *node, struct parts parts)
 {
 	struct view *view = calloc(1, sizeof(*view));
 
 	if (view == nullptr)
 		return -ENOMEM;
-	view->directory = directory;
-	view->announcement = announcement;
-	view->table = node->routing.table;
+	*view = (struct view){.directory = parts.directory,
+		.announcement = parts.announcement,
+		.rules = parts.rules,
+		.table = node->routing.table};
 	enum qe_error error = qe_route_table_publish(view->table, &view->routes);
 
 	if (error != QE_OK) {
@@ -59,41 +88,29 @@ static enum qe_error publish(
 	return QE_OK;
 }
 
-/* The announcement of before if there is nothing new in it; else *ret_is_new. */
-static enum qe_error announce(struct qe_node *node, const struct directory *directory,
-	struct announcement **ret_announcement, bool *ret_is_new)
+/* ---- what is announced ---- */
+
+/* The announcement of before stays if there is nothing new in it. */
+static enum qe_error renew_announcement(struct qe_node *node, struct parts *parts)
 {
 	struct routing *routing = &node->routing;
 	struct announcement *made;
 
-	QE_TRY(announcement_new(&made, directory, routing->withdrawn, routing->n_withdrawn,
+	QE_TRY(announcement_new(&made, parts->directory, routing->withdrawn, routing->n_withdrawn,
 		node->instance, routing->announced + 1));
-	*ret_is_new = node->views.list == nullptr ||
-		      !announcement_equal(made, node->views.list->announcement);
-	*ret_announcement = *ret_is_new ? made : node->views.list->announcement;
-	if (!*ret_is_new)
+	if (parts->announcement != nullptr && announcement_equal(made, parts->announcement))
 		announcement_free(made);
+	else
+		parts->announcement = made;
 	return QE_OK;
 }
 
-/* With what is announced anew if directory is not the current one or announce_anew is set. */
-static enum qe_error publish_announced(
-	struct qe_node *node, struct directory *directory, qe_time now)
+static enum qe_error publish_announced(struct qe_node *node, struct parts parts, qe_time now)
 {
-	struct announcement *announcement;
-	bool is_new;
-
-	QE_TRY(announce(node, directory, &announcement, &is_new));
-	enum qe_error error = publish(node, directory, announcement);
-
-	if (error != QE_OK) {
-		if (is_new)
-			announcement_free(announcement);
-		return error;
-	}
+	QE_TRY(publish(node, parts));
 	node->routing.announce_anew = false;
-	if (is_new) {
-		node->routing.announced++;
+	if (node->routing.announced != parts.announcement->number) {
+		node->routing.announced = parts.announcement->number;
 		node->routing.announced_at = now;
 	}
 	return QE_OK;
@@ -116,14 +133,107 @@ static enum qe_error check_changeable(const struct qe_node_settings *settings)
 	return QE_OK;
 }
 
-static enum qe_error adopt_directory(struct qe_node *node, struct directory *directory, qe_time now)
-{
-	QE_TRY(routing_configure(&node->routing, directory, now));
-	routing_run(&node->routing, directory, now);
-	enum qe_error error = node->routing.damaged ? (enum qe_error) - ENOMEM
-						    : publish_announced(node, directory, now);
+/* ---- rules ---- */
 
-	/* The RIB is told of the one before again. */
+static enum qe_error need_gate(struct qe_node *node)
+{
+	const struct qe_gate_settings settings = {
+		.flows_max = QE_GATE_FLOWS, .account = node->account, .seed = qe_random_u64()};
+
+	return node->gate != nullptr ? QE_OK : qe_gate_new(&node->gate, &settings);
+}
+
+/* Takes the policy if it succeeds. */
+static enum qe_error rules_new(
+	struct rules **ret_rules, struct qe_node *node, struct qe_policy *policy)
+{
+	const struct rules *before = current_parts(node).rules;
+	struct rules *rules;
+
+	if (policy != nullptr)
+		QE_TRY(need_gate(node));
+	rules = calloc(1, sizeof(*rules));
+	if (rules == nullptr)
+		return -ENOMEM;
+	*rules = (struct rules){.generation = before != nullptr ? before->generation + 1 : 1,
+		.policy = policy,
+		.gate = node->gate};
+	*ret_rules = rules;
+	return QE_OK;
+}
+
+static enum qe_error ask_for_policy(const struct directory *directory,
+	const struct qe_node_settings *settings, struct qe_policy **ret_policy)
+{
+	uint32_t *slots = calloc(settings->n_peers + 1, sizeof(*slots));
+
+	if (slots == nullptr)
+		return -ENOMEM;
+	for (size_t i = 0; i < settings->n_peers; i++)
+		slots[i] = (uint32_t)directory_find(directory, &settings->peers[i].id);
+	enum qe_error error = settings->make_policy(settings->make_policy_ctx, slots, ret_policy);
+
+	free(slots);
+	return error;
+}
+
+static enum qe_error make_rules(struct rules **ret_rules, struct qe_node *node,
+	const struct directory *directory, const struct qe_node_settings *settings)
+{
+	struct qe_policy *policy = nullptr;
+
+	if (settings->make_policy != nullptr)
+		QE_TRY(ask_for_policy(directory, settings, &policy));
+	enum qe_error error = rules_new(ret_rules, node, policy);
+
+	if (error != QE_OK)
+		qe_policy_free(policy);
+	return error;
+}
+
+enum qe_error qe_node_set_policy(struct qe_node *node, struct qe_policy *policy, qe_time now)
+{
+	struct parts parts = current_parts(node);
+
+	QE_TRY(rules_new(&parts.rules, node, policy));
+	enum qe_error error = publish(node, parts);
+
+	if (error != QE_OK) {
+		parts.rules->policy = nullptr; /* stays the caller's */
+		free_new_parts(node, parts);
+		return error;
+	}
+	note_reclaim(node, now);
+	return QE_OK;
+}
+
+/* ---- reconfiguration ---- */
+
+/* All but what the RIB holds. */
+static enum qe_error make_parts(struct qe_node *node, struct parts *parts,
+	const struct qe_node_settings *settings, qe_time now)
+{
+	const struct directory_change change = {
+		.own = &node->id,
+		.before = parts->directory,
+		.generation = views_next_generation(&node->views),
+		.acknowledged = views_acknowledged(&node->views),
+		.now = now,
+	};
+
+	QE_TRY(directory_new(&parts->directory, &change, settings));
+	QE_TRY(make_rules(&parts->rules, node, parts->directory, settings));
+	return renew_announcement(node, parts);
+}
+
+static enum qe_error adopt_parts(struct qe_node *node, struct parts parts, qe_time now)
+{
+	QE_TRY(routing_configure(&node->routing, parts.directory, now));
+	routing_run(&node->routing, parts.directory, now);
+	enum qe_error error = node->routing.damaged ? (enum qe_error) - ENOMEM
+						    : publish_announced(node, parts, now);
+
+	/* The RIB is told of the directory of before again. */
 	node->routing.stale |= error != QE_OK;
 	return error;
 }
@@ -131,27 +241,23 @@ static enum qe_error adopt_directory(struct qe_node *node, struct directory *dir
 enum qe_error qe_node_reconfigure(
 	struct qe_node *node, const struct qe_node_settings *settings, qe_time now)
 {
-	const struct directory_change change = {
-		.own = &node->id,
-		.before = current(node),
-		.generation = views_next_generation(&node->views),
-		.acknowledged = views_acknowledged(&node->views),
-		.now = now,
-	};
-	struct directory *directory;
+	struct parts parts = current_parts(node);
 
 	QE_TRY(check_changeable(settings));
-	QE_TRY(directory_new(&directory, &change, settings));
-	enum qe_error error = adopt_directory(node, directory, now);
+	enum qe_error error = make_parts(node, &parts, settings, now);
 
+	if (error == QE_OK)
+		error = adopt_parts(node, parts, now);
 	if (error != QE_OK) {
-		directory_free(directory);
-		node->retry_at = now;
+		free_new_parts(node, parts);
+		node->retry_at = node->routing.stale ? now : node->retry_at;
 		return error;
 	}
 	note_reclaim(node, now);
 	return QE_OK;
 }
+
+/* ---- facts ---- */
 
 void qe_node_take_event(struct qe_node *node, const struct qe_event *event, qe_time now)
 {
@@ -189,21 +295,40 @@ static qe_time announce_at(const struct qe_node *node)
 					   : QE_TIME_NEVER;
 }
 
+static enum qe_error publish_renewed(struct qe_node *node, qe_time now)
+{
+	struct parts parts = current_parts(node);
+
+	QE_TRY(renew_announcement(node, &parts));
+	enum qe_error error = publish_announced(node, parts, now);
+
+	if (error != QE_OK)
+		free_new_parts(node, parts);
+	return error;
+}
+
 static enum qe_error publish_changes(struct qe_node *node, qe_time now)
 {
 	if (node->routing.stale || node->routing.damaged)
 		return -ENOMEM;
 	if (announce_at(node) <= now)
-		return publish_announced(node, current(node), now);
-	if (node->routing.changed)
-		return publish(node, current(node), node->views.list->announcement);
-	return QE_OK;
+		return publish_renewed(node, now);
+	return node->routing.changed ? publish(node, current_parts(node)) : QE_OK;
+}
+
+static void sweep(struct qe_node *node, qe_time now)
+{
+	if (node->gate == nullptr || now < node->sweep_at)
+		return;
+	qe_gate_sweep(node->gate, now, &node->gate_sink);
+	node->sweep_at = now + SWEEP_INTERVAL;
 }
 
 void qe_node_run(struct qe_node *node, qe_time now)
 {
 	routing_run(&node->routing, current(node), now);
 	node->retry_at = publish_changes(node, now) == QE_OK ? QE_TIME_NEVER : now + RETRY_AFTER;
+	sweep(node, now);
 	views_reclaim(&node->views);
 	note_reclaim(node, now);
 }
@@ -213,6 +338,8 @@ qe_time qe_node_deadline(const struct qe_node *node)
 	qe_time at = qe_time_min(node->reclaim_at, node->retry_at);
 
 	at = qe_time_min(at, announce_at(node));
+	if (node->gate != nullptr)
+		at = qe_time_min(at, node->sweep_at);
 	return qe_time_min(at, routing_deadline(&node->routing));
 }
 
@@ -243,6 +370,7 @@ static enum qe_error fill_node(struct qe_node *node, const struct qe_node_settin
 	node->workers = settings->workers > 0 ? settings->workers : 1;
 	node->instance = qe_random_u64();
 	node->sink = settings->sink;
+	node->account = settings->account;
 	node->retry_at = node->reclaim_at = QE_TIME_NEVER;
 	QE_TRY(routing_init(&node->routing, &node->sink));
 	QE_TRY(qe_node_reconfigure(node, settings, 0));
@@ -276,6 +404,7 @@ struct qe_node *qe_node_free(struct qe_node *node)
 	qe_tls_context_free(node->tls);
 	views_done(&node->views);
 	routing_done(&node->routing);
+	qe_gate_free(node->gate);
 	qe_wipe(node, sizeof(*node));
 	free(node);
 	return nullptr;
@@ -289,6 +418,34 @@ const struct qe_node_id *qe_node_get_id(const struct qe_node *node)
 const char *qe_node_crypto_provider(const struct qe_node *node)
 {
 	return node->provider;
+}
+
+const struct qe_rib *qe_node_rib(const struct qe_node *node)
+{
+	return node->routing.rib;
+}
+
+uint64_t qe_node_malformed_routes(const struct qe_node *node)
+{
+	return node->routing.malformed;
+}
+
+const struct qe_policy *qe_node_policy(const struct qe_node *node, uint64_t *ret_generation)
+{
+	const struct rules *rules = current_parts(node).rules;
+
+	*ret_generation = rules->generation;
+	return rules->policy;
+}
+
+struct qe_gate *qe_node_gate(struct qe_node *node)
+{
+	return node->gate;
+}
+
+void qe_node_set_gate_sink(struct qe_node *node, const struct qe_gate_sink *sink)
+{
+	node->gate_sink = *sink;
 }
 
 const char *qe_drop_name(enum qe_drop drop)
@@ -310,6 +467,8 @@ const char *qe_drop_name(enum qe_drop drop)
 		[QE_DROP_DATAGRAM_MALFORMED] = "datagram_malformed",
 		[QE_DROP_DATAGRAM_CONTEXT] = "datagram_context",
 		[QE_DROP_SOURCE] = "source",
+		[QE_DROP_POLICY] = "policy",
+		[QE_DROP_POLICY_OUT] = "policy_out",
 		[QE_DROP_NOT_LOCAL] = "not_local",
 		[QE_DROP_NOT_FORWARDED] = "not_forwarded",
 		[QE_DROP_HOP_LIMIT] = "hop_limit",

@@ -22,5 +22,8 @@ struct qe_node {
 	/* The control thread's. */
 	struct qe_node_sink sink;
 	struct routing routing;
-	qe_time reclaim_at, retry_at;
+	struct qe_gate *gate; /* nullptr: there has been no policy yet */
+	struct qe_gate_sink gate_sink;
+	bool account;
+	qe_time reclaim_at, retry_at, sweep_at;
 };

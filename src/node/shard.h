@@ -57,8 +57,10 @@ struct shard_peer {
 	struct {
 		uint64_t generation; /* of the view that it passed under */
 		struct qe_addr source, destination;
-		struct shard_peer *to; /* nullptr: the TUN */
-	} passed;                      /* the last pair that passed the checks */
+		struct shard_peer *to;     /* nullptr: the TUN */
+		uint32_t sender, receiver; /* slots, as rules see them */
+	} passed;                          /* the last pair that passed the checks */
+	struct qe_gate_cache gate_in, gate_out;
 	qe_time rtt_told, routes_since;
 	unsigned routes_taken; /* messages, since then */
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
@@ -108,7 +110,13 @@ struct qe_shard {
 	qe_time last_stranger, resets_since, retries_since;
 	unsigned resets, retries;  /* since then */
 	struct limiter handshakes; /* by source, once many are under way */
-	struct limiter answers;    /* ICMP messages to senders behind peers */
+	struct {
+		uint64_t generation;
+		struct qe_addr destination;
+		struct shard_peer *to;
+		uint32_t receiver;
+	} routed;               /* the last destination of a packet from the TUN */
+	struct limiter answers; /* ICMP messages to senders behind peers */
 	struct loops loops;
 	qe_time accepts_since;
 	unsigned accepts;
@@ -119,6 +127,18 @@ struct qe_shard {
 static inline void shard_drop(struct qe_shard *shard, enum qe_drop reason)
 {
 	shard->counters.drops[reason]++;
+}
+
+/* Whether the rules allow a packet; by the cache of the flow that came or went there last. */
+static inline bool shard_allows(
+	struct qe_shard *shard, struct qe_gate_cache *cache, const struct qe_gate_packet *packet)
+{
+	const struct rules *rules = shard->view->rules;
+	struct qe_policy_result result;
+
+	return rules->policy == nullptr ||
+	       qe_gate_check(rules->gate, cache, rules->policy, rules->generation, packet,
+		       shard->now, &result) == QE_ACTION_ALLOW;
 }
 
 /* To the TUN. */

@@ -53,9 +53,18 @@ void views_publish(struct views *views, struct view *view)
 	view->older = views->list;
 	view->directory->views++;
 	view->announcement->views++;
+	view->rules->views++;
 	views->list = view;
 	atomic_store(&views->newest, view);
 	views_reclaim(views);
+}
+
+struct rules *rules_free(struct rules *rules)
+{
+	if (rules != nullptr)
+		qe_policy_free(rules->policy);
+	free(rules);
+	return nullptr;
 }
 
 static void free_view(struct view *view)
@@ -64,6 +73,8 @@ static void free_view(struct view *view)
 		directory_free(view->directory);
 	if (--view->announcement->views == 0)
 		announcement_free(view->announcement);
+	if (--view->rules->views == 0)
+		rules_free(view->rules);
 	qe_route_table_release(view->table, view->routes);
 	free(view);
 }

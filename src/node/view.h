@@ -13,11 +13,21 @@
 #include <stdatomic.h>
 
 #include "node/announcement.h"
+#include "policy/gate.h"
+
+/* The rules, and the gate that asks them. */
+struct rules {
+	unsigned views;           /* that refer to it; counted by the control thread */
+	uint64_t generation;      /* from 1; another one for each directory, too */
+	struct qe_policy *policy; /* nullptr: none */
+	struct qe_gate *gate;     /* not owned; there if policy is */
+};
 
 struct view {
 	uint64_t generation; /* from 1 */
 	struct directory *directory;
 	struct announcement *announcement;
+	struct rules *rules;
 	struct qe_route_table *table;           /* not owned */
 	const struct qe_route_snapshot *routes; /* of the table */
 	struct view *older;                     /* the control thread's */
@@ -45,13 +55,15 @@ void views_leave(struct views *views, uint8_t worker);
 
 /* ---- the control thread ---- */
 
+struct rules *rules_free(struct rules *rules);
+
 void views_init(struct views *views);
 void views_done(struct views *views);
 /* Of the view that is published next. */
 uint64_t views_next_generation(const struct views *views);
 /* What all shards have acknowledged. */
 uint64_t views_acknowledged(const struct views *views);
-/* Takes what the view holds; directory and announcement may be those of the one before. */
+/* Takes what the view holds; each of it may be that of the one before. */
 void views_publish(struct views *views, struct view *view);
 /* Free what no shard can see any more. */
 void views_reclaim(struct views *views);

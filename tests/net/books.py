@@ -7,8 +7,8 @@ import json
 
 import pair
 
-FROM_TUN = ('tun_malformed', 'not_unicast', 'no_route', 'no_link', 'queue_full', 'too_big', 'closed')
-FROM_LINKS = ('datagram_malformed', 'datagram_context', 'source', 'not_local', 'not_forwarded', 'hop_limit', 'loop',
+FROM_TUN = ('tun_malformed', 'not_unicast', 'no_route', 'no_link', 'policy_out', 'queue_full', 'too_big', 'closed')
+FROM_LINKS = ('datagram_malformed', 'datagram_context', 'source', 'policy', 'not_local', 'not_forwarded', 'hop_limit', 'loop',
               'half', 'congestion')
 FROM_SOCKET = ('udp_malformed', 'unknown_connection', 'no_knock', 'handshake_limit', 'no_memory')
 FROM_HANDSHAKES = ('handshake_failed', 'stranger', 'control_malformed', 'control_limit')

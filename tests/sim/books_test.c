@@ -315,6 +315,32 @@ static void add_gateway(struct world *world)
 	back->n_gateway = 2;
 }
 
+/* Host 2 lets no ICMP in or out. */
+static void add_policy(struct world *world)
+{
+	static char ids[2][8] = {"no-icmp", "else"};
+	static struct qe_policy_term any = {.kind = QE_POLICY_ANY};
+	static uint16_t icmp = QE_POLICY_PROTOCOL_ICMP;
+	static struct qe_policy_rule rules[] = {
+		{.id = ids[0],
+			.subjects = &any,
+			.n_subjects = 1,
+			.objects = &any,
+			.n_objects = 1,
+			.protocols = &icmp,
+			.n_protocols = 1,
+			.action = QE_ACTION_DENY},
+		{.id = ids[1],
+			.subjects = &any,
+			.n_subjects = 1,
+			.objects = &any,
+			.n_objects = 1,
+			.action = QE_ACTION_ALLOW},
+	};
+	static const struct qe_policy_source source = {.rules = rules, .n_rules = 2};
+	world->hosts[2]->policy = &source;
+}
+
 static struct world open_world(uint64_t seed)
 {
 	struct world world = {.mesh = mesh_new(seed)};
@@ -328,6 +354,7 @@ static struct world open_world(uint64_t seed)
 					i < j ? MESH_DIALS : MESH_KNOWS);
 	}
 	add_gateway(&world);
+	add_policy(&world);
 	for (size_t i = 0; i < HOSTS; i++)
 		mesh_start(world.hosts[i]);
 	return world;

@@ -328,6 +328,55 @@ static void on_judged(
 		host->accepted++;
 }
 
+/* ---- policy ---- */
+
+struct member {
+	char name[16];
+	struct qe_prefix addresses[2];
+};
+
+static struct qe_policy_member make_member(
+	struct member *member, const struct mesh_host *host, uint32_t slot)
+{
+	snprintf(member->name, sizeof(member->name), "h%zu", host->index);
+	member->addresses[0] = qe_prefix_host(&host->inner4);
+	member->addresses[1] = qe_prefix_host(&host->inner6);
+	return (struct qe_policy_member){.name = member->name,
+		.id = *qe_key_get_id(host->key),
+		.slot = slot,
+		.addresses = member->addresses,
+		.n_addresses = 2};
+}
+
+static enum qe_error make_policy(void *ctx, const uint32_t *slots, struct qe_policy **ret_policy)
+{
+	const struct mesh_host *host = ctx;
+	size_t n = host->n_peers;
+	struct member *members = calloc(n + 1, sizeof(*members));
+	struct qe_policy_member *list = calloc(n + 1, sizeof(*list));
+	assert_true(members && list);
+	for (size_t i = 0; i < n; i++)
+		list[i] = make_member(&members[i], host->peers[i].host, slots[i]);
+	list[n] = make_member(&members[n], host, QE_POLICY_SELF);
+	enum qe_error error = qe_policy_compile(ret_policy, host->policy, list, n + 1, 0, nullptr);
+	free(list);
+	free(members);
+	return error;
+}
+
+void mesh_set_policy(struct mesh_host *host)
+{
+	struct qe_policy *policy = nullptr;
+	uint32_t *slots = calloc(host->n_peers + 1, sizeof(*slots));
+	assert_non_null(slots);
+	for (size_t i = 0; i < host->n_peers; i++)
+		slots[i] = (uint32_t)qe_node_find_peer(host->node, &host->peers[i].id);
+	if (host->policy)
+		assert_int_equal(make_policy(host, slots, &policy), QE_OK);
+	assert_int_equal(qe_node_set_policy(host->node, policy, host->mesh->now), QE_OK);
+	free(slots);
+}
+
 /* Makes the node, or changes it. */
 static enum qe_error configure(struct mesh_host *host)
 {
@@ -361,6 +410,8 @@ static enum qe_error configure(struct mesh_host *host)
 		.forward = host->forward,
 		.n_forward = host->n_forward,
 		.metric = host->metric,
+		.make_policy = host->policy ? make_policy : nullptr,
+		.make_policy_ctx = host,
 		.sink = {host, on_published, on_route, on_judged},
 		.peers = peers,
 		.n_peers = host->n_peers,

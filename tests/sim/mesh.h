@@ -22,6 +22,7 @@
 #include "base/time.h"
 #include "crypto/key.h"
 #include "net/packet.h"
+#include "policy/policy.h"
 
 #define MESH_DATAGRAM_MAX 2048
 #define MESH_PORT 7844
@@ -100,6 +101,8 @@ struct mesh_host {
 	struct qe_prefix subnets[MESH_PREFIXES_MAX], forward[MESH_PREFIXES_MAX];
 	size_t n_subnets, n_forward; /* behind it, besides its addresses; it is a gateway to */
 	uint16_t metric;
+	/* Each host is called h and its index; NULL: no rules. */
+	const struct qe_policy_source *policy;
 
 	struct qe_endpoint at[2]; /* IPv4 and IPv6; family QE_FAMILY_NONE: has none */
 	struct mesh_nat *nat;     /* of IPv4 */
@@ -190,6 +193,8 @@ void mesh_unfriend(struct mesh_host *host, const struct mesh_host *other);
 /* What was befriended and unfriended since the start, and changed in host->peers. A host that is
  * asleep takes it up when it wakes. */
 enum qe_error mesh_reconfigure(struct mesh_host *host);
+/* host->policy, at once; the peers are those of before. */
+void mesh_set_policy(struct mesh_host *host);
 size_t mesh_slot(const struct mesh_host *host, const struct mesh_host *other);
 void mesh_start(struct mesh_host *host);
 void mesh_kill(struct mesh_host *host);  /* as if by SIGKILL */
