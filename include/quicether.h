@@ -229,6 +229,46 @@ enum qe_error qe_node_set_forbidden(
 void qe_node_run(struct qe_node *node, qe_time now);
 qe_time qe_node_deadline(const struct qe_node *node);
 
+/* ---- the routes of a node, as of the last qe_node_run; on the thread that changes it ---- */
+
+enum qe_route_state {
+	QE_ROUTE_BEST,        /* the one in use for its prefix */
+	QE_ROUTE_STANDBY,     /* another one is better */
+	QE_ROUTE_UNREACHABLE, /* and so not used, as something else is reachable */
+	QE_ROUTE_HELD_DOWN,   /* has failed and is back, but not for long enough */
+	QE_ROUTE_DAMPED       /* comes and goes too often */
+};
+
+/* One way to a prefix, of which there may be several. */
+struct qe_route_status {
+	struct qe_route route;
+	enum qe_route_state state;
+	bool announced; /* by the peer; otherwise it follows from the settings */
+	uint16_t metric;
+	qe_time rtt;     /* of the peer; 0: not known */
+	const char *why; /* it is used, or not; static English text, no full stop */
+};
+
+/* What a peer announces, and is not believed. */
+struct qe_route_refusal {
+	size_t peer;
+	struct qe_prefix prefix;
+	bool gateway; /* it does not own the prefix, but forwards for it */
+	uint16_t metric;
+	const char *reason; /* static English text, no full stop */
+};
+
+/* In the order of prefixes, and for each the best first. -ENOMEM. */
+enum qe_error qe_node_visit_routes(const struct qe_node *node,
+	void (*visit)(void *ctx, const struct qe_route_status *status), void *ctx);
+void qe_node_visit_refusals(const struct qe_node *node,
+	void (*visit)(void *ctx, const struct qe_route_refusal *refusal), void *ctx);
+/* The route that a packet to the address takes; QE_ERR_NOT_FOUND. */
+enum qe_error qe_node_find_route(
+	const struct qe_node *node, const struct qe_addr *addr, struct qe_route *ret_route);
+
+/* ---- what a node is ---- */
+
 const struct qe_node_id *qe_node_get_id(const struct qe_node *node);
 /* The address that a NodeId owns by right: see docs/protocol.md, "Overlay addresses". */
 struct qe_addr qe_node_id_overlay_addr(const struct qe_node_id *id);

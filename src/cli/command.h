@@ -46,6 +46,7 @@ enum qe_exit qe_command_reload(const struct qe_args *args);
 enum qe_exit qe_command_status(const struct qe_args *args);
 enum qe_exit qe_command_peers(const struct qe_args *args);
 enum qe_exit qe_command_routes(const struct qe_args *args);
+enum qe_exit qe_command_route_get(const struct qe_args *args);
 enum qe_exit qe_command_ping(const struct qe_args *args);
 enum qe_exit qe_command_config_show(const struct qe_args *args);
 enum qe_exit qe_command_config_validate(const struct qe_args *args);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* status, peers and routes: what the daemon answers, for people. */
+/* status and peers: what the daemon answers, for people. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -202,37 +202,4 @@ static void show_peers(json_t *result)
 enum qe_exit qe_command_peers(const struct qe_args *args)
 {
 	return qe_call(args, "peers", nullptr, show_peers);
-}
-
-/* ---- routes ---- */
-
-static void add_route(struct qe_table *table, json_t *route)
-{
-	const char *node = qe_get_text(route, "node"), *id = qe_get_text(route, "id");
-	bool local = strcmp(qe_get_text(route, "next_hop"), "local") == 0;
-	bool named = strcmp(node, id) != 0;
-
-	qe_table_add(table, "%s", qe_get_text(route, "prefix"));
-	qe_table_add(table, "%.*s", named ? QE_NAME_MAX : ID_SHOWN, local ? "local" : node);
-	qe_table_add(table, "%.*s", ID_SHOWN, id);
-	qe_table_add(table, "%s", qe_get_text(route, "state"));
-	qe_table_add(table, "%s", qe_get_text(route, "source"));
-}
-
-static void show_routes(json_t *result)
-{
-	static const char *const head[] = {"PREFIX", "NEXT HOP", "NODEID", "STATE", "SOURCE"};
-	struct qe_table table;
-	size_t i;
-	json_t *route;
-
-	qe_table_init(&table, head, sizeof head / sizeof *head);
-	json_array_foreach(json_object_get(result, "routes"), i, route) add_route(&table, route);
-	qe_table_print(stdout, &table);
-	qe_table_done(&table);
-}
-
-enum qe_exit qe_command_routes(const struct qe_args *args)
-{
-	return qe_call(args, "routes", nullptr, show_routes);
 }

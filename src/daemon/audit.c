@@ -176,3 +176,21 @@ void qe_audit_event(
 		break;
 	}
 }
+
+/* ---- routes ---- */
+
+void qe_audit_route(struct qe_audit *audit, const struct qe_directory *directory,
+	const struct qe_route_refusal *route)
+{
+	const struct qe_config_peer *peer = qe_directory_peer(directory, route->peer);
+	char id[QE_NODE_ID_TEXT_SIZE], prefix[QE_PREFIX_TEXT_SIZE];
+
+	if (!audit || !peer)
+		return;
+	qe_node_id_format(id, &peer->id);
+	qe_prefix_format(prefix, &route->prefix);
+	qe_audit_add(audit, route->reason ? "route_rejected" : "route_accepted",
+		json_pack("{s:s?, s:s, s:s, s:b, s:i, s:s*}", "node", peer->name, "id", id,
+			"prefix", prefix, "gateway", route->gateway, "metric", route->metric,
+			"reason", route->reason));
+}

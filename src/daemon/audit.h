@@ -25,4 +25,7 @@ void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields);
 /* The records of peers that come and go, and of strangers. */
 void qe_audit_event(
 	struct qe_audit *audit, const struct qe_directory *directory, const struct qe_event *event);
+/* The records of what peers announce: believed, unless there is a reason. */
+void qe_audit_route(struct qe_audit *audit, const struct qe_directory *directory,
+	const struct qe_route_refusal *route);
 uint64_t qe_audit_lost(struct qe_audit *audit); /* and not told of in the file yet; NULL-safe */

@@ -35,6 +35,7 @@
 #include "daemon/network.h"
 #include "daemon/reload.h"
 #include "daemon/router.h"
+#include "daemon/underlay.h"
 #include "net/addr.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -71,6 +72,7 @@ struct daemon {
 	struct qe_workers *workers;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
+	struct qe_underlay *underlay;
 	struct qe_reload_parts reload;
 	struct qe_service *service;
 	struct qe_rpc_server *server;
@@ -139,6 +141,7 @@ static json_t *reload(void *ctx)
 	json_t *result = qe_reload(&daemon->reload);
 
 	daemon->config = qe_directory_config(daemon->directory);
+	qe_underlay_changed(daemon->underlay);
 	return result;
 }
 
@@ -238,13 +241,32 @@ static void on_published(void *ctx)
 		qe_workers_wake(daemon->workers);
 }
 
+/* Those of the start are seen by start_router. */
+static void on_route(void *ctx, const struct qe_prefix *prefix, const struct qe_route *route)
+{
+	struct daemon *daemon = ctx;
+
+	if (qe_router_routes(daemon->router))
+		qe_router_set_route(
+			daemon->router, prefix, route && route->next_hop != QE_NEXT_HOP_LOCAL);
+}
+
+static void on_judged(void *ctx, size_t peer, const struct qe_prefix *prefix, bool gateway,
+	uint16_t metric, const char *reason)
+{
+	const struct daemon *daemon = ctx;
+
+	qe_audit_route(daemon->audit, daemon->directory,
+		&(struct qe_route_refusal){peer, *prefix, gateway, metric, reason});
+}
+
 static enum qe_error make_node(struct daemon *daemon)
 {
 	struct qe_configured configured;
 	enum qe_error error;
 
 	QE_TRY(qe_configured_init(&configured, daemon->config, daemon->key, daemon->devices.n));
-	configured.settings.sink = (struct qe_node_sink){.ctx = daemon, .published = on_published};
+	configured.settings.sink = (struct qe_node_sink){daemon, on_published, on_route, on_judged};
 	error = qe_node_new(&daemon->node, &configured.settings);
 	qe_configured_done(&configured);
 	return error;
@@ -366,6 +388,12 @@ static void stop_tun(struct daemon *daemon)
 	qe_devices_close_tun(&daemon->devices);
 }
 
+static void set_route(void *ctx, const struct qe_route_status *status)
+{
+	if (status->state == QE_ROUTE_BEST)
+		on_route(ctx, &status->route.prefix, &status->route);
+}
+
 static enum qe_error start_router(struct daemon *daemon)
 {
 	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
@@ -374,8 +402,11 @@ static enum qe_error start_router(struct daemon *daemon)
 	enum qe_error error = qe_router_start(
 		daemon->router, daemon->loop, daemon->netlink, &overlay, &why);
 
+	if (error == QE_OK)
+		error = qe_node_visit_routes(daemon->node, set_route, daemon);
 	if (error != QE_OK)
-		return fail(daemon, error, "%s", why_text);
+		return fail(daemon, error, "%s", why_text[0] ? why_text : qe_error_text(error));
+	qe_router_run(daemon->router);
 	return QE_OK;
 }
 
@@ -479,6 +510,9 @@ static enum qe_error start_names(struct daemon *daemon)
 	if (error == QE_OK)
 		error = qe_endpoints_new(&daemon->endpoints, daemon->directory, &daemon->log,
 			daemon->loop, daemon->resolver, daemon->workers, qe_clock_now());
+	if (error == QE_OK)
+		error = qe_underlay_new(&daemon->underlay, daemon->node, daemon->directory,
+			daemon->endpoints, daemon->loop);
 	if (error != QE_OK)
 		return fail(daemon, error, "names cannot be resolved: %s", qe_error_text(error));
 	return QE_OK;
@@ -486,6 +520,7 @@ static enum qe_error start_names(struct daemon *daemon)
 
 static void stop_names(struct daemon *daemon)
 {
+	daemon->underlay = qe_underlay_free(daemon->underlay);
 	daemon->endpoints = qe_endpoints_free(daemon->endpoints);
 	daemon->resolver = qe_resolver_free(daemon->resolver);
 }
@@ -580,9 +615,11 @@ static void take_event(struct daemon *daemon, const struct qe_event *event)
 		qe_service_take_pong(daemon->service, event);
 		break;
 	case QE_EVENT_LINK_UP:
+	case QE_EVENT_PEER_MOVED:
+		qe_underlay_seen(daemon->underlay, event->peer, &event->path.remote.addr);
+		break;
 	case QE_EVENT_LINK_DOWN:
 	case QE_EVENT_DIAL_FAILED:
-	case QE_EVENT_PEER_MOVED:
 	case QE_EVENT_PEER_SILENT:
 	case QE_EVENT_PEER_ANSWERS:
 	case QE_EVENT_PEER_RTT:
@@ -609,8 +646,11 @@ static void take_news(struct daemon *daemon)
 	while (qe_workers_take_event(daemon->workers, &event))
 		take_event(daemon, &event.event);
 	qe_service_take_queries(daemon->service);
-	while (qe_resolver_take(daemon->resolver, &resolved))
+	while (qe_resolver_take(daemon->resolver, &resolved)) {
 		qe_endpoints_resolved(daemon->endpoints, &resolved, qe_clock_now());
+		qe_underlay_changed(daemon->underlay);
+	}
+	run_node(daemon);
 	qe_router_run(daemon->router);
 }
 
@@ -649,7 +689,6 @@ static void run(struct daemon *daemon)
 	while (error == QE_OK && !daemon->stopping) {
 		qe_loop_turn(daemon->loop, qe_node_deadline(daemon->node));
 		take_news(daemon);
-		run_node(daemon);
 	}
 	release_signals(daemon); /* a second one ends what may hang from here on */
 	while (started > 0) {

@@ -185,6 +185,14 @@ static struct peer *find_peer(const struct qe_endpoints *endpoints, size_t slot)
 	return slot < endpoints->n_slots ? endpoints->peers[slot] : nullptr;
 }
 
+size_t qe_endpoints_known(const struct qe_endpoints *endpoints, size_t slot,
+	struct qe_endpoint to[QE_PEER_ENDPOINTS_MAX])
+{
+	const struct peer *peer = find_peer(endpoints, slot);
+
+	return peer ? collect(peer, to) : 0;
+}
+
 void qe_endpoints_peer_up(struct qe_endpoints *endpoints, size_t slot)
 {
 	struct peer *peer = find_peer(endpoints, slot);

@@ -26,5 +26,8 @@ enum qe_error qe_endpoints_change(struct qe_endpoints *endpoints, qe_time now);
 
 void qe_endpoints_resolved(
 	struct qe_endpoints *endpoints, const struct qe_resolved *answer, qe_time now);
+/* Where the peer may be reached, as far as it is known. */
+size_t qe_endpoints_known(const struct qe_endpoints *endpoints, size_t peer,
+	struct qe_endpoint to[QE_PEER_ENDPOINTS_MAX]);
 void qe_endpoints_peer_up(struct qe_endpoints *endpoints, size_t peer);
 void qe_endpoints_peer_down(struct qe_endpoints *endpoints, size_t peer, qe_time now);

@@ -13,6 +13,8 @@
 #include "crypto/node_id.h"
 #include "daemon/methods.h"
 #include "daemon/report.h"
+#include "daemon/report_routes.h"
+#include "net/addr.h"
 #include "os/clock.h"
 
 constexpr unsigned ping_timeout_ms = 5000;
@@ -20,13 +22,14 @@ constexpr unsigned ping_timeout_max_ms = 30000;
 constexpr size_t pings_max = 1024;
 
 struct question;
-typedef json_t *report_fn(
-	const struct qe_service *service, const struct qe_worker_query *query, qe_time rtt);
+typedef json_t *report_fn(const struct qe_service *service, const struct qe_worker_query *query,
+	const struct question *question);
 
 struct question {
 	struct qe_rpc_call *call;
 	report_fn *report;
-	qe_time rtt; /* of a ping */
+	qe_time rtt;         /* of a ping */
+	struct qe_addr addr; /* to be reached */
 };
 
 struct ping {
@@ -78,14 +81,14 @@ void qe_service_take_queries(struct qe_service *service)
 	while ((query = qe_workers_take_query(service->settings.workers))) {
 		struct question *question = query->ctx;
 
-		qe_rpc_answer(question->call, question->report(service, query, question->rtt));
+		qe_rpc_answer(question->call, question->report(service, query, question));
 		free(question);
 		free(query);
 	}
 }
 
-static json_t *report_status(
-	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
+static json_t *report_status(const struct qe_service *service, const struct qe_worker_query *query,
+	const struct question *)
 {
 	const struct qe_service_settings *settings = &service->settings;
 	const struct qe_report_facts facts = {
@@ -101,28 +104,21 @@ static json_t *report_status(
 	return qe_report_status(&facts, query);
 }
 
-static json_t *report_peers(
-	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
+static json_t *report_peers(const struct qe_service *service, const struct qe_worker_query *query,
+	const struct question *)
 {
 	return qe_report_peers(service->settings.directory, query);
 }
 
-static json_t *report_routes(
-	const struct qe_service *service, const struct qe_worker_query *query, qe_time)
+static json_t *report_pong(const struct qe_service *service, const struct qe_worker_query *query,
+	const struct question *question)
 {
-	return qe_report_routes(
-		service->settings.directory, qe_node_get_id(service->settings.node), query);
-}
-
-static json_t *report_pong(
-	const struct qe_service *service, const struct qe_worker_query *query, qe_time rtt)
-{
-	return qe_report_pong(service->settings.directory, query, rtt);
+	return qe_report_pong(service->settings.directory, query, question->rtt);
 }
 
 static void ask_about_all(struct qe_service *service, struct qe_rpc_call *call, report_fn *report)
 {
-	ask_workers(service, &(struct question){call, report}, 0,
+	ask_workers(service, &(struct question){.call = call, .report = report}, 0,
 		qe_directory_slots(service->settings.directory));
 }
 
@@ -136,9 +132,60 @@ static void handle_peers(void *ctx, struct qe_rpc_call *call, const json_t *)
 	ask_about_all(ctx, call, report_peers);
 }
 
+/* ---- routes ---- */
+
+static struct qe_report_routes about_routes(const struct qe_service *service)
+{
+	const struct qe_service_settings *settings = &service->settings;
+
+	return (struct qe_report_routes){
+		.node = settings->node,
+		.id = qe_node_get_id(settings->node),
+		.directory = settings->directory,
+		.host_routes = settings->routes,
+	};
+}
+
 static void handle_routes(void *ctx, struct qe_rpc_call *call, const json_t *)
 {
-	ask_about_all(ctx, call, report_routes);
+	const struct qe_report_routes about = about_routes(ctx);
+
+	qe_rpc_answer(call, qe_report_routes(&about));
+}
+
+static void handle_rejected(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	const struct qe_report_routes about = about_routes(ctx);
+
+	qe_rpc_answer(call, qe_report_rejected(&about));
+}
+
+static json_t *report_route(const struct qe_service *service, const struct qe_worker_query *query,
+	const struct question *question)
+{
+	const struct qe_report_routes about = about_routes(service);
+
+	return qe_report_route(&about, &question->addr, query);
+}
+
+/* The route may be another one by the time that the workers have told of the peer's link. */
+static void handle_route_get(void *ctx, struct qe_rpc_call *call, const json_t *params)
+{
+	struct qe_service *service = ctx;
+	struct question question = {.call = call, .report = report_route};
+	const char *text = nullptr;
+	struct qe_route route;
+
+	if (json_unpack((json_t *)params, "{s:s}", "address", &text) != 0 ||
+		qe_addr_parse(&question.addr, text) != QE_OK) {
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS,
+			"route.get wants {\"address\": an IPv4 or IPv6 address}");
+		return;
+	}
+	bool has_peer = qe_node_find_route(service->settings.node, &question.addr, &route) ==
+				QE_OK &&
+			route.next_hop != QE_NEXT_HOP_LOCAL;
+	ask_workers(service, &question, has_peer ? route.peer : 0, has_peer);
 }
 
 /* ---- ping ---- */
@@ -275,7 +322,9 @@ void qe_service_take_pong(struct qe_service *service, const struct qe_event *eve
 		return; /* it had timed out */
 	peer = ping->peer;
 	if (event->type == QE_EVENT_PONG)
-		ask_workers(service, &(struct question){end_ping(ping), report_pong, event->rtt},
+		ask_workers(service,
+			&(struct question){
+				.call = end_ping(ping), .report = report_pong, .rtt = event->rtt},
 			peer, 1);
 	else
 		fail_ping(ping, event->reason);
@@ -323,7 +372,9 @@ static void handle_list(void *ctx, struct qe_rpc_call *call, const json_t *)
 static const struct qe_rpc_method methods[] = {
 	{"status", handle_status, "The node, its interface, its crypto and its counters"},
 	{"peers", handle_peers, "The peers, with the link in use to each"},
-	{"routes", handle_routes, "What is delivered here, and what goes to which peer"},
+	{"routes", handle_routes, "All ways to each prefix, and which is used"},
+	{"routes.rejected", handle_rejected, "What peers announce and are not believed"},
+	{"route.get", handle_route_get, "Where packets to an address go, and why there"},
 	{"ping", handle_ping, "A round trip to a peer over the control stream"},
 	{"stop", handle_stop, "Close all links and end the daemon"},
 	{"reload", handle_reload, "Read the configuration anew and apply what has changed"},

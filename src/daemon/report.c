@@ -3,11 +3,12 @@
 
 #include "crypto/node_id.h"
 #include "daemon/report.h"
+#include "daemon/report_parts.h"
 #include "net/addr.h"
 
 /* ---- small things ---- */
 
-static json_t *prefix_json(const struct qe_prefix *prefix)
+json_t *qe_report_prefix(const struct qe_prefix *prefix)
 {
 	char text[QE_PREFIX_TEXT_SIZE];
 
@@ -34,7 +35,7 @@ static json_t *endpoint_json(const struct qe_endpoint *endpoint)
 	return json_string(text);
 }
 
-static json_t *id_json(const struct qe_node_id *id)
+json_t *qe_report_id(const struct qe_node_id *id)
 {
 	char text[QE_NODE_ID_TEXT_SIZE];
 
@@ -47,7 +48,7 @@ static json_t *overlay_json(const struct qe_node_id *id)
 	struct qe_addr addr = qe_node_id_overlay_addr(id);
 	struct qe_prefix prefix = qe_prefix_host(&addr);
 
-	return prefix_json(&prefix);
+	return qe_report_prefix(&prefix);
 }
 
 static json_t *seconds_json(qe_time duration)
@@ -55,8 +56,7 @@ static json_t *seconds_json(qe_time duration)
 	return json_integer((json_int_t)(duration / QE_SECOND));
 }
 
-/* To the microsecond. */
-static json_t *ms_json(qe_time duration)
+json_t *qe_report_ms(qe_time duration)
 {
 	return json_real((double)(duration / QE_MICROSECOND) / 1000);
 }
@@ -100,7 +100,7 @@ static json_t *node_json(const struct qe_report_facts *facts)
 
 	qe_addr_format(text, &overlay);
 	return json_pack("{s:s, s:o, s:s, s:s}", "name", config->node.name, "id",
-		id_json(facts->id), "overlay", text, "role", qe_role_name(config->node.role));
+		qe_report_id(facts->id), "overlay", text, "role", qe_role_name(config->node.role));
 }
 
 static json_t *tun_json(const struct qe_report_facts *facts)
@@ -259,7 +259,7 @@ struct host_routes {
 	json_t *kept_out;
 };
 
-static const char *host_route_name(enum qe_host_route_state state)
+const char *qe_report_host_route(enum qe_host_route_state state)
 {
 	switch (state) {
 	case QE_HOST_ROUTE_INSTALLED:
@@ -285,10 +285,10 @@ static void add_host_route(void *ctx, const struct qe_host_route *route)
 		routes->installed++;
 		return;
 	}
-	json = json_pack("{s:o, s:s}", "prefix", prefix_json(&route->prefix), "reason",
-		host_route_name(route->state));
+	json = json_pack("{s:o, s:s}", "prefix", qe_report_prefix(&route->prefix), "reason",
+		qe_report_host_route(route->state));
 	if (route->state == QE_HOST_ROUTE_OVERLAPS) {
-		json_object_set_new(json, "network", prefix_json(&route->network));
+		json_object_set_new(json, "network", qe_report_prefix(&route->network));
 		json_object_set_new(json, "interface", json_string(route->interface));
 	}
 	if (route->state == QE_HOST_ROUTE_FAILED)
@@ -326,7 +326,7 @@ static json_t *addresses_json(const struct qe_config_peer *peer)
 
 	json_array_append_new(list, overlay_json(&peer->id));
 	for (size_t i = 0; i < peer->n_prefixes; i++)
-		json_array_append_new(list, prefix_json(&peer->prefixes[i]));
+		json_array_append_new(list, qe_report_prefix(&peer->prefixes[i]));
 	return list;
 }
 
@@ -355,7 +355,7 @@ static json_t *endpoints_json(const struct qe_config_list *endpoints)
 	return list;
 }
 
-static json_t *link_json(const struct qe_worker_peer *peer, qe_time now)
+json_t *qe_report_link(const struct qe_worker_peer *peer, qe_time now)
 {
 	const struct qe_link_status *link = &peer->status.link;
 
@@ -365,8 +365,8 @@ static json_t *link_json(const struct qe_worker_peer *peer, qe_time now)
 		endpoint_json(&link->path.remote), "local", endpoint_json(&link->path.local),
 		"dialled", link->dialled, "cipher", link->cipher, "key_exchange",
 		peer->key_exchange, "age_secs", seconds_json(qe_time_since(link->established, now)),
-		"handshake_ms", ms_json(link->handshake), "rtt_ms", ms_json(link->rtt),
-		"rtt_min_ms", ms_json(link->rtt_min), "path_mtu", link->path_mtu, "cwnd",
+		"handshake_ms", qe_report_ms(link->handshake), "rtt_ms", qe_report_ms(link->rtt),
+		"rtt_min_ms", qe_report_ms(link->rtt_min), "path_mtu", link->path_mtu, "cwnd",
 		count_json(link->cwnd), "lost_packets", count_json(link->lost_packets));
 }
 
@@ -389,15 +389,15 @@ static json_t *peer_json(
 
 	return json_pack("{s:s?, s:o, s:s, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 			 "s:o, s:o}",
-		"name", peer->name, "id", id_json(&peer->id), "state", state_name(status->state),
-		"addresses", addresses_json(peer), "groups", names_json(&peer->groups), "endpoints",
-		endpoints_json(&peer->endpoints), "links", (int)status->n_links, "link",
-		link_json(known, now), "tx_packets", count_json(status->tx_packets), "tx_bytes",
-		count_json(status->tx_bytes), "rx_packets", count_json(status->rx_packets),
-		"rx_bytes", count_json(status->rx_bytes), "rotations",
-		count_json(status->rotations), "reconnects", count_json(status->reconnects),
-		"last_rx_secs", last_rx_json(status, now), "next_dial_secs",
-		next_dial_json(status, now));
+		"name", peer->name, "id", qe_report_id(&peer->id), "state",
+		state_name(status->state), "addresses", addresses_json(peer), "groups",
+		names_json(&peer->groups), "endpoints", endpoints_json(&peer->endpoints), "links",
+		(int)status->n_links, "link", qe_report_link(known, now), "tx_packets",
+		count_json(status->tx_packets), "tx_bytes", count_json(status->tx_bytes),
+		"rx_packets", count_json(status->rx_packets), "rx_bytes",
+		count_json(status->rx_bytes), "rotations", count_json(status->rotations),
+		"reconnects", count_json(status->reconnects), "last_rx_secs",
+		last_rx_json(status, now), "next_dial_secs", next_dial_json(status, now));
 }
 
 json_t *qe_report_peers(const struct qe_directory *directory, const struct qe_worker_query *query)
@@ -411,70 +411,6 @@ json_t *qe_report_peers(const struct qe_directory *directory, const struct qe_wo
 	return json_pack("{s:o}", "peers", list);
 }
 
-/* ---- routes ---- */
-
-/* Where a route leads, and the list that it is added to. */
-struct hop {
-	json_t *list;
-	const char *next_hop, *name, *state;
-	const struct qe_node_id *id;
-};
-
-static void add_route(const struct hop *hop, json_t *prefix, const char *source)
-{
-	json_array_append_new(
-		hop->list, json_pack("{s:o, s:s, s:s, s:o, s:s, s:s}", "prefix", prefix, "next_hop",
-				   hop->next_hop, "node", hop->name, "id", id_json(hop->id),
-				   "state", hop->state, "source", source));
-}
-
-static void add_routes(const struct hop *hop, const struct qe_config_list *list, const char *source)
-{
-	for (size_t i = 0; i < list->n; i++)
-		add_route(hop, prefix_json(&list->prefixes[i]), source);
-}
-
-static void add_own_routes(
-	json_t *list, const struct qe_config *config, const struct qe_node_id *id)
-{
-	const struct hop hop = {list, "local", config->node.name, "up", id};
-	const struct qe_config_list *addrs = &config->network.tun_addr;
-
-	add_route(&hop, overlay_json(id), "overlay");
-	for (size_t i = 0; i < addrs->n; i++) {
-		struct qe_prefix host = qe_prefix_host(&addrs->addrs[i].addr);
-
-		add_route(&hop, prefix_json(&host), "address");
-	}
-	add_routes(&hop, &config->network.advertise_subnets, "subnet");
-}
-
-static void add_peer_routes(json_t *list, const struct qe_directory *directory,
-	const struct qe_worker_query *query, size_t i)
-{
-	const struct qe_config_peer *peer = &qe_directory_config(directory)->peers[i];
-	const char *state = state_name(known_of(directory, query, i)->status.state);
-	char label[QE_NAME_MAX + 1];
-	const struct hop hop = {list, "node", label, state, &peer->id};
-
-	qe_directory_label(directory, qe_directory_slot(directory, i), label);
-	add_route(&hop, overlay_json(&peer->id), "overlay");
-	add_routes(&hop, &peer->addresses, "address");
-	add_routes(&hop, &peer->subnets, "subnet");
-}
-
-json_t *qe_report_routes(const struct qe_directory *directory, const struct qe_node_id *id,
-	const struct qe_worker_query *query)
-{
-	const struct qe_config *config = qe_directory_config(directory);
-	json_t *list = json_array();
-
-	add_own_routes(list, config, id);
-	for (size_t i = 0; i < config->n_peers; i++)
-		add_peer_routes(list, directory, query, i);
-	return json_pack("{s:o}", "routes", list);
-}
-
 /* ---- ping ---- */
 
 json_t *qe_report_pong(
@@ -486,7 +422,7 @@ json_t *qe_report_pong(
 
 	qe_directory_label(directory, query->first, label);
 	return json_pack("{s:s, s:o, s:o, s:{s:o, s:o}, s:s?, s:s, s:o, s:i}", "peer", label, "id",
-		id_json(&known->status.id), "rtt_ms", ms_json(rtt), "path", "local",
+		qe_report_id(&known->status.id), "rtt_ms", qe_report_ms(rtt), "path", "local",
 		endpoint_json(&link->path.local), "remote", endpoint_json(&link->path.remote),
 		"cipher", link->cipher, "key_exchange", known->key_exchange, "key_age_secs",
 		seconds_json(qe_time_since(link->established, query->now)), "path_mtu",

@@ -22,7 +22,5 @@ struct qe_report_facts {
 /* The queries are about all slots, but that of a pong, which is about one. */
 json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query);
 json_t *qe_report_peers(const struct qe_directory *directory, const struct qe_worker_query *query);
-json_t *qe_report_routes(const struct qe_directory *directory, const struct qe_node_id *id,
-	const struct qe_worker_query *query);
 json_t *qe_report_pong(
 	const struct qe_directory *directory, const struct qe_worker_query *query, qe_time rtt);

@@ -112,17 +112,6 @@ void qe_router_set_route(struct qe_router *router, const struct qe_prefix *prefi
 		say_routes_failed(router, error);
 }
 
-/* All peers' own. Of what is said of a prefix the last counts. */
-static void set_routes(struct qe_router *router, const struct qe_config *config, bool wanted)
-{
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct qe_config_peer *peer = &config->peers[i];
-
-		for (size_t j = 0; j < peer->n_prefixes; j++)
-			qe_router_set_route(router, &peer->prefixes[j], wanted);
-	}
-}
-
 void qe_router_host_changed(struct qe_router *router)
 {
 	qe_host_routes_host_changed(router->routes);
@@ -171,8 +160,6 @@ enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
 		qe_text_addf(why, "the host's routes cannot be set: %s", qe_error_text(error));
 		return error;
 	}
-	set_routes(router, router->config, true);
-	qe_router_run(router);
 	return QE_OK;
 }
 
@@ -193,8 +180,6 @@ void qe_router_reconfigure(struct qe_router *router, const struct qe_config *con
 
 	if (qe_host_change_addrs(router->helper, router->config, config, &why) != QE_OK)
 		qe_log(router->log, QE_LOG_ERROR, "addresses_failed", nullptr, "%s", text);
-	set_routes(router, router->config, false);
-	set_routes(router, config, true);
 	router->config = config;
 	route_for_others(router);
 	error = qe_host_routes_configure(router->routes, &settings);

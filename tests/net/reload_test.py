@@ -5,6 +5,7 @@
     guest ============= hub ============= friend
     10.0.1.2     10.0.1.1 10.0.2.1      10.0.2.2
 
+The friend advertises 192.168.9.0/24 and 192.168.10.0/24, of which the hub grants it one, the other, both or neither.
 Over the link between hub and friend a TCP connection carries numbered blocks both ways all the time.
 """
 import json
@@ -69,8 +70,10 @@ def change_prefixes(hub):
     assert '192.168.9.0/24' in hub.node.peer(hub.friend)['addresses']
     hub.friend_keys = {'subnets': ['192.168.10.0/24'], 'endpoints': ['10.0.2.2:7844']}
     assert hub.reload()['changed'] == ['friend']
-    routes = [route['prefix'] for route in hub.node.call('routes')['routes']]
-    assert '192.168.10.0/24' in routes and '192.168.9.0/24' not in routes, routes
+    routes = {route['prefix']: route for route in hub.node.call('routes')['routes']}
+    assert routes['192.168.10.0/24']['node'] == 'friend' and '192.168.9.0/24' not in routes, routes
+    refused = {route['prefix']: route for route in hub.node.call('routes', '--rejected')['rejected']}
+    assert refused['192.168.9.0/24']['node'] == 'friend' and '192.168.10.0/24' not in refused, refused
 
 
 def change_host(hub):
@@ -142,7 +145,8 @@ def main():
         lab.link(friend, 'eth0', '10.0.2.2/24', hub, 'eth1', '10.0.2.1/24')
         guest, node, friend = (Node(host) for host in hosts)
         guest.configure(peers=[node.as_peer(endpoints=['10.0.1.1:7844'])])
-        friend.configure(peers=[node.as_peer(endpoints=['10.0.2.1:7844'])])
+        friend.configure(peers=[node.as_peer(endpoints=['10.0.2.1:7844'])],
+                         network={'advertise_subnets': ['192.168.9.0/24', '192.168.10.0/24']})
         hub = Hub(node, friend, guest)
         hub.write()
         for each in (node, friend, guest):
