@@ -145,6 +145,10 @@ def policy(args):
     return program('policy', args.rounds or 9)
 
 
+def route(args):
+    return program('route', args.rounds or 9)
+
+
 def in_lab(suite, args, module, subjects, *needs):
     """Rounds of module.sample(), which is told a subject; what fails is told and lacks, and all else goes on."""
     from lab import Failed
@@ -192,6 +196,7 @@ SUITES = {
     'micro': micro,
     'scale': scale,
     'policy': policy,
+    'route': route,
     'throughput': throughput,
     'impaired': impaired,
     'flood': flood,

@@ -401,9 +401,9 @@ static struct shard_peer *find_peer(struct qe_shard *shard, const struct qe_addr
 	if (shard->routed.generation == view->generation &&
 		qe_addr_equal(&shard->routed.destination, destination))
 		return shard->routed.to;
-	const struct qe_route *route = qe_route_lookup(view->routes, destination);
-	struct shard_peer *to = route != nullptr && route->next_hop != QE_NEXT_HOP_LOCAL
-					? shard_get_peer(shard, route->peer)
+	struct qe_hop hop = qe_route_cache_lookup(&shard->route_cache, view->routes, destination);
+	struct shard_peer *to = qe_hop_found(hop) && qe_hop_next_hop(hop) != QE_NEXT_HOP_LOCAL
+					? shard_get_peer(shard, qe_hop_peer(hop))
 					: nullptr;
 
 	shard->routed.generation = view->generation;

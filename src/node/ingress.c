@@ -26,19 +26,19 @@ static bool find_way(struct qe_shard *shard, struct shard_peer *speer,
 	const struct qe_packet *packet, struct shard_peer **ret_to, enum qe_drop *ret_reason)
 {
 	const struct view *view = shard->view;
-	const struct qe_route *route;
+	struct qe_hop hop = {};
 
 	*ret_reason = QE_DROP_SOURCE;
 	if (is_no_host(&packet->source) ||
 		!grants_allow_source(view->directory, speer->slot, &packet->source))
 		return false;
-	route = is_no_host(&packet->destination)
-			? nullptr
-			: qe_route_lookup(view->routes, &packet->destination);
+	if (!is_no_host(&packet->destination))
+		hop = qe_route_cache_lookup(
+			&shard->route_cache, view->routes, &packet->destination);
 	*ret_to = nullptr;
-	if (route != nullptr && route->next_hop == QE_NEXT_HOP_LOCAL)
+	if (qe_hop_found(hop) && qe_hop_next_hop(hop) == QE_NEXT_HOP_LOCAL)
 		return true;
-	*ret_to = route != nullptr ? shard_get_peer(shard, route->peer) : nullptr;
+	*ret_to = qe_hop_found(hop) ? shard_get_peer(shard, qe_hop_peer(hop)) : nullptr;
 	*ret_reason = *ret_to == nullptr ? QE_DROP_NOT_LOCAL
 		      : *ret_to == speer ? QE_DROP_LOOP
 					 : QE_DROP_NOT_FORWARDED;

@@ -19,6 +19,7 @@
 #include "node/node.h"
 #include "node/pieces.h"
 #include "peer/peer.h"
+#include "route/cache.h"
 
 constexpr size_t SHARD_PACKET_SIZE = 65536;
 
@@ -115,7 +116,8 @@ struct qe_shard {
 		struct qe_addr destination;
 		struct shard_peer *to;
 		uint32_t receiver;
-	} routed;               /* the last destination of a packet from the TUN */
+	} routed; /* the last destination of a packet from the TUN */
+	struct qe_route_cache route_cache;
 	struct limiter answers; /* ICMP messages to senders behind peers */
 	struct loops loops;
 	qe_time accepts_since;

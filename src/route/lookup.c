@@ -14,7 +14,9 @@
 static const uint64_t containing[64] = {
 	CONTAIN_16(0), CONTAIN_16(16), CONTAIN_16(32), CONTAIN_16(48)};
 
-static bool contains(const struct qe_prefix *prefix, struct trie_key key)
+static const struct trie_node *const nothing = &trie_nothing;
+
+TRIE_INLINE bool contains(const struct qe_prefix *prefix, struct trie_key key)
 {
 	struct trie_key other = trie_key(&prefix->addr);
 	uint64_t high = key.high ^ other.high, low = key.low ^ other.low;
@@ -26,28 +28,93 @@ static bool contains(const struct qe_prefix *prefix, struct trie_key key)
 	return (high | low) == 0;
 }
 
-const struct qe_route *trie_lookup(const struct trie_node *node, const struct qe_addr *addr)
+/* Without a branch, which could not be foretold and would wait for memory. */
+TRIE_INLINE const void *choose(bool first, const void *one, const void *other)
+{
+	uintptr_t mask = -(uintptr_t)first;
+
+	return (const void *)(((uintptr_t)one & mask) | ((uintptr_t)other & ~mask));
+}
+
+/* The longest of the prefixes met on the way down: of those of a node the highest bit. */
+struct best {
+	const struct trie_node *node;
+	uint64_t own;
+	const struct qe_route *lone; /* or this one */
+};
+
+TRIE_INLINE void take_own(struct best *best, const struct trie_node *node, unsigned slot)
+{
+	uint64_t own = node->has.own & containing[slot];
+
+	best->node = choose(own != 0, node, best->node);
+	best->own = own | (best->own & -(uint64_t)(own == 0));
+}
+
+TRIE_INLINE const struct trie_node *descend(const struct trie_node *node, unsigned slot)
+{
+	bool there = node->has.children >> slot & 1;
+	const struct trie_node *const *child = choose(
+		there, trie_child(node, UINT64_C(1) << slot), &nothing);
+
+	return *child;
+}
+
+TRIE_INLINE struct best walk(const struct trie_node *node, const struct qe_addr *addr)
 {
 	const struct trie_key key = trie_key(addr);
-	const struct trie_node *best = nullptr;
-	uint64_t best_own = 0;
+	struct best best = {.node = &trie_nothing};
+	int depth = trie_depth_root;
 
-	for (int depth = trie_depth_root;; depth += trie_stride) {
+#pragma GCC unroll 8
+	for (; depth < trie_depth_lone; depth += trie_stride) {
 		unsigned slot = trie_slot(key, depth);
-		uint64_t bit = UINT64_C(1) << slot, own = node->own & containing[slot];
 
-		if (own != 0) {
-			best = node;
-			best_own = own;
-		}
-		if (!(node->children & bit)) {
-			if ((node->lone & bit) && contains(&trie_lone(node, bit)->prefix, key))
-				return trie_lone(node, bit);
-			break;
-		}
-		node = trie_child(node, bit);
+		take_own(&best, node, slot);
+		node = descend(node, slot);
 	}
-	if (best == nullptr)
-		return nullptr;
-	return trie_own(best, UINT64_C(1) << (63 - __builtin_clzll(best_own)));
+	for (;; depth += trie_stride) {
+		unsigned slot = trie_slot(key, depth);
+		uint64_t bit = UINT64_C(1) << slot;
+
+		take_own(&best, node, slot);
+		if (!(node->has.children & bit)) {
+			if ((node->has.lone & bit) && contains(&trie_lone(node, bit)->prefix, key))
+				best.lone = trie_lone(node, bit);
+			return best;
+		}
+		node = *trie_child(node, bit);
+	}
+}
+
+TRIE_INLINE uint64_t highest(uint64_t bits)
+{
+	return UINT64_C(1) << (63 - __builtin_clzll(bits | 1));
+}
+
+TRIE_INLINE const struct qe_route *lookup(const struct trie_node *root, const struct qe_addr *addr)
+{
+	struct best best = walk(root, addr);
+
+	if (best.lone != nullptr)
+		return best.lone;
+	return choose(best.own != 0, trie_own(best.node, highest(best.own)), nullptr);
+}
+
+#ifdef __x86_64__
+/* The instruction that counts bits is younger than the architecture. */
+[[gnu::target("popcnt")]] static const struct qe_route *lookup_popcnt(
+	const struct trie_node *root, const struct qe_addr *addr)
+{
+	return lookup(root, addr);
+}
+#endif
+
+const struct qe_route *trie_lookup(const struct trie_node *root, const struct qe_addr *addr)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("popcnt"))
+		return lookup_popcnt(root, addr);
+#endif
+	return lookup(root, addr);
 }

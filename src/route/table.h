@@ -10,6 +10,37 @@
 
 #include "base/error.h"
 
+/*
+ * What a packet needs of a route, in a form that is cheap to store and to pass on. From the top: 16
+ * bits of the peer's slot, which has less than 30; a zero; two bits of the next hop + 1; the last
+ * 13 bits of the slot.
+ */
+struct qe_hop {
+	uint32_t value; /* 0: there is no route */
+};
+
+static inline struct qe_hop qe_hop_of(const struct qe_route *route)
+{
+	return (struct qe_hop){
+		(route->peer >> 13) << 16 | (route->next_hop + 1u) << 13 | (route->peer & 0x1fff)};
+}
+
+/* There is a route. */
+static inline bool qe_hop_found(struct qe_hop hop)
+{
+	return hop.value != 0;
+}
+
+static inline enum qe_next_hop qe_hop_next_hop(struct qe_hop hop)
+{
+	return (enum qe_next_hop)((hop.value >> 13 & 3) - 1);
+}
+
+static inline uint32_t qe_hop_peer(struct qe_hop hop)
+{
+	return (hop.value >> 16) << 13 | (hop.value & 0x1fff);
+}
+
 struct qe_route_table;
 struct qe_route_snapshot;
 
@@ -30,10 +61,16 @@ enum qe_error qe_route_table_publish(
 /* By the thread that writes, in any order. NULL is none. */
 void qe_route_table_release(struct qe_route_table *table, const struct qe_route_snapshot *snapshot);
 
+/* Another one for each snapshot of a table, and never 0. */
+uint64_t qe_route_snapshot_version(const struct qe_route_snapshot *snapshot);
+
 /* What these return is valid as long as the snapshot. */
 
 /* The route with the longest prefix that contains the address, or NULL. */
 const struct qe_route *qe_route_lookup(
+	const struct qe_route_snapshot *snapshot, const struct qe_addr *addr);
+/* Its next hop, for the packet path: faster in a large table. */
+struct qe_hop qe_route_lookup_hop(
 	const struct qe_route_snapshot *snapshot, const struct qe_addr *addr);
 /* The route to that very prefix, or NULL. */
 const struct qe_route *qe_route_find(

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- blocks ---- */
+const struct trie_node trie_nothing;
 
-/* From the block of one node to that of another, whose bits differ by one at most. */
+/* ---- nodes ---- */
+
+/* From one node to another, whose bits differ by one at most. */
 static void copy_items(
 	void *to, uint64_t to_bits, const void *from, uint64_t from_bits, size_t item_size)
 {
@@ -20,120 +22,126 @@ static void copy_items(
 		(const char *)from + (before + from_gap) * item_size, after * item_size);
 }
 
-static void copy_block(const struct trie_node *to, const struct trie_node *from)
+static void copy_node(struct trie_node *to, const struct trie_node *from)
 {
 	const struct qe_route *from_routes = trie_routes(from);
 	struct qe_route *to_routes = trie_routes(to);
 
-	copy_items(to->block->children, to->children, from->block->children, from->children,
-		sizeof(struct trie_node));
-	copy_items(to_routes, to->lone, from_routes, from->lone, sizeof(struct qe_route));
-	copy_items(to_routes + trie_count(to->lone), to->own, from_routes + trie_count(from->lone),
-		from->own, sizeof(struct qe_route));
+	copy_items(to->children, to->has.children, from->children, from->has.children,
+		sizeof(to->children[0]));
+	copy_items(to_routes, to->has.lone, from_routes, from->has.lone, sizeof(*to_routes));
+	copy_items(to_routes + trie_count(to->has.lone), to->has.own,
+		from_routes + trie_count(from->has.lone), from->has.own, sizeof(*to_routes));
 }
 
-static bool same_shape(const struct trie_node *a, const struct trie_node *b)
+static size_t count_routes(const struct trie_shape *shape)
 {
-	return a->children == b->children && a->lone == b->lone && a->own == b->own;
+	return trie_count(shape->own) + trie_count(shape->lone);
 }
 
-static size_t count_routes(const struct trie_node *node)
+static size_t node_size(const struct trie_shape *shape)
 {
-	return trie_count(node->lone) + trie_count(node->own);
+	return sizeof(struct trie_node) + trie_count(shape->children) * sizeof(struct trie_node *) +
+	       count_routes(shape) * sizeof(struct qe_route);
+}
+
+static void drop_one(struct trie_memory *memory, struct trie_node *node)
+{
+	if (node != &trie_nothing)
+		trie_item_drop(memory, &node->item);
 }
 
 /*
- * Gives the node these bits and a block that may be written to. What comes in, at most one of each
- * kind, is for the caller to fill in. -ENOMEM: the node is as it was.
+ * Replaces a node by one of that shape that may be written to. What comes in, at most one of each
+ * kind, is for the caller to fill in. -ENOMEM: it is as it was.
  */
 static enum qe_error reshape(
-	struct trie_blocks *blocks, struct trie_node *node, struct trie_node shape)
+	struct trie_memory *memory, struct trie_node **at, const struct trie_shape *shape)
 {
-	size_t size = sizeof(struct trie_block) +
-		      trie_count(shape.children) * sizeof(struct trie_node) +
-		      count_routes(&shape) * sizeof(struct qe_route);
+	struct trie_node *node = *at, *made = (struct trie_node *)&trie_nothing;
 
-	if (same_shape(&shape, node) && trie_block_is_young(blocks, node->block))
+	if (memcmp(shape, &node->has, sizeof(*shape)) == 0 &&
+		trie_item_is_young(memory, &node->item))
 		return QE_OK;
-	shape.block = nullptr;
-	if (shape.children | shape.lone | shape.own) {
-		shape.block = trie_block_new(blocks, size);
-		if (shape.block == nullptr)
+	if (shape->children | shape->own | shape->lone) {
+		made = trie_item_new(memory, node_size(shape));
+		if (made == nullptr)
 			return -ENOMEM;
+		made->has = *shape;
+		copy_node(made, node);
 	}
-	if (node->block != nullptr) {
-		if (shape.block != nullptr)
-			copy_block(&shape, node);
-		trie_block_drop(blocks, node->block);
-	}
-	*node = shape;
+	drop_one(memory, node);
+	*at = made;
 	return QE_OK;
 }
 
-static enum qe_error make_writable(struct trie_blocks *blocks, struct trie_node *node)
+static enum qe_error make_writable(struct trie_memory *memory, struct trie_node **at)
 {
-	return reshape(blocks, node, *node);
+	struct trie_shape shape = (*at)->has;
+
+	return reshape(memory, at, &shape);
 }
 
-void trie_drop(struct trie_blocks *blocks, const struct trie_node *node)
+void trie_drop(struct trie_memory *memory, struct trie_node *node)
 {
-	if (node->block == nullptr)
-		return;
-	for (size_t i = 0; i < trie_count(node->children); i++)
-		trie_drop(blocks, &node->block->children[i]);
-	trie_block_drop(blocks, node->block);
+	for (size_t i = 0; i < trie_count(node->has.children); i++)
+		trie_drop(memory, node->children[i]);
+	drop_one(memory, node);
 }
 
 /* ---- set ---- */
 
-static enum qe_error set_below(struct trie_blocks *blocks, struct trie_node *node, int depth,
+static enum qe_error set_below(struct trie_memory *memory, struct trie_node **at, int depth,
 	const struct qe_route *route, bool *ret_added);
 
-static enum qe_error set_own(struct trie_blocks *blocks, struct trie_node *node, uint64_t bit,
+static enum qe_error set_own(struct trie_memory *memory, struct trie_node **at, uint64_t bit,
 	const struct qe_route *route, bool *ret_added)
 {
-	struct trie_node shape = *node;
-	bool added = !(node->own & bit);
+	struct trie_shape shape = (*at)->has;
+	bool added = !(shape.own & bit);
 
 	shape.own |= bit;
-	QE_TRY(reshape(blocks, node, shape));
-	*trie_own(node, bit) = *route;
+	QE_TRY(reshape(memory, at, &shape));
+	*trie_own(*at, bit) = *route;
 	*ret_added = added;
 	return QE_OK;
 }
 
-static enum qe_error set_lone(struct trie_blocks *blocks, struct trie_node *node, uint64_t bit,
+static enum qe_error set_lone(struct trie_memory *memory, struct trie_node **at, uint64_t bit,
 	const struct qe_route *route, bool *ret_added)
 {
-	struct trie_node shape = *node;
-	bool added = !(node->lone & bit);
+	struct trie_shape shape = (*at)->has;
+	bool added = !(shape.lone & bit);
 
 	shape.lone |= bit;
-	QE_TRY(reshape(blocks, node, shape));
-	*trie_lone(node, bit) = *route;
+	QE_TRY(reshape(memory, at, &shape));
+	*trie_lone(*at, bit) = *route;
 	*ret_added = added;
 	return QE_OK;
 }
 
-/* A child takes the place of a lone route, for that and another one. */
-static enum qe_error split(struct trie_blocks *blocks, struct trie_node *node, int depth,
+/* A child for the route, and for the lone one in whose place it comes. */
+static enum qe_error set_in_new_child(struct trie_memory *memory, struct trie_node **at, int depth,
 	uint64_t bit, const struct qe_route *route, bool *ret_added)
 {
-	struct trie_node shape = *node, child = {};
-	enum qe_error error;
+	struct trie_node *child = (struct trie_node *)&trie_nothing;
+	struct trie_shape shape = (*at)->has;
+	enum qe_error error = QE_OK;
 
-	error = set_below(blocks, &child, depth + trie_stride, trie_lone(node, bit), ret_added);
+	depth += trie_stride;
+	if (shape.lone & bit)
+		error = set_below(memory, &child, depth, trie_lone(*at, bit), ret_added);
 	if (error == QE_OK)
-		error = set_below(blocks, &child, depth + trie_stride, route, ret_added);
+		error = set_below(memory, &child, depth, route, ret_added);
 	shape.lone &= ~bit;
 	shape.children |= bit;
 	if (error == QE_OK)
-		error = reshape(blocks, node, shape);
+		error = reshape(memory, at, &shape);
 	if (error != QE_OK) {
-		trie_drop(blocks, &child);
+		trie_drop(memory, child);
 		return error;
 	}
-	*trie_child(node, bit) = child;
+	*trie_child(*at, bit) = child;
 	return QE_OK;
 }
 
@@ -142,7 +150,16 @@ static bool same_prefix(const struct qe_prefix *a, const struct qe_prefix *b)
 	return a->length == b->length && qe_addr_equal(&a->addr, &b->addr);
 }
 
-static enum qe_error set_below(struct trie_blocks *blocks, struct trie_node *node, int depth,
+/* In a slot without a child. */
+static bool may_be_lone(
+	const struct trie_node *node, int depth, uint64_t bit, const struct qe_prefix *prefix)
+{
+	if (node->has.lone & bit)
+		return same_prefix(&trie_lone(node, bit)->prefix, prefix);
+	return depth >= trie_depth_lone;
+}
+
+static enum qe_error set_below(struct trie_memory *memory, struct trie_node **at, int depth,
 	const struct qe_route *route, bool *ret_added)
 {
 	struct trie_key key = trie_key(&route->prefix.addr);
@@ -153,21 +170,21 @@ static enum qe_error set_below(struct trie_blocks *blocks, struct trie_node *nod
 		uint64_t bit = UINT64_C(1) << slot;
 
 		if (length < trie_stride)
-			return set_own(blocks, node, trie_own_bit(slot, length), route, ret_added);
-		if ((node->lone & bit) &&
-			!same_prefix(&trie_lone(node, bit)->prefix, &route->prefix))
-			return split(blocks, node, depth, bit, route, ret_added);
-		if (!(node->children & bit))
-			return set_lone(blocks, node, bit, route, ret_added);
-		QE_TRY(make_writable(blocks, node));
-		node = trie_child(node, bit);
+			return set_own(memory, at, trie_own_bit(slot, length), route, ret_added);
+		if (!((*at)->has.children & bit)) {
+			if (may_be_lone(*at, depth, bit, &route->prefix))
+				return set_lone(memory, at, bit, route, ret_added);
+			return set_in_new_child(memory, at, depth, bit, route, ret_added);
+		}
+		QE_TRY(make_writable(memory, at));
+		at = trie_child(*at, bit);
 	}
 }
 
-enum qe_error trie_set(struct trie_blocks *blocks, struct trie_node *root,
+enum qe_error trie_set(struct trie_memory *memory, struct trie_node **root,
 	const struct qe_route *route, bool *ret_added)
 {
-	return set_below(blocks, root, trie_depth_root, route, ret_added);
+	return set_below(memory, root, trie_depth_root, route, ret_added);
 }
 
 /* ---- find, and remove ---- */
@@ -187,7 +204,8 @@ static const struct qe_route *find(
 {
 	struct trie_key key = trie_key(&prefix->addr);
 
-	*way = (struct way){};
+	way->n = 0;
+	way->own = 0;
 	for (int depth = trie_depth_root;; depth += trie_stride) {
 		int length = prefix->length - depth;
 		unsigned slot = trie_slot(key, depth);
@@ -197,16 +215,16 @@ static const struct qe_route *find(
 		way->steps[way->n++].slot = bit;
 		if (length < trie_stride) {
 			way->own = trie_own_bit(slot, length);
-			return node->own & way->own ? trie_own(node, way->own) : nullptr;
+			return node->has.own & way->own ? trie_own(node, way->own) : nullptr;
 		}
-		if (node->lone & bit) {
+		if (node->has.lone & bit) {
 			const struct qe_route *lone = trie_lone(node, bit);
 
 			return same_prefix(&lone->prefix, prefix) ? lone : nullptr;
 		}
-		if (!(node->children & bit))
+		if (!(node->has.children & bit))
 			return nullptr;
-		node = trie_child(node, bit);
+		node = *trie_child(node, bit);
 	}
 }
 
@@ -217,56 +235,52 @@ const struct qe_route *trie_find(const struct trie_node *root, const struct qe_p
 	return find(&way, root, prefix);
 }
 
-/* How many nodes of the way are left when its last one is to have the routes of `last`: a child
- * with one route is none. */
-static size_t nodes_left(const struct way *way, const struct trie_node *last)
+static bool leads_to_one_child(const struct trie_node *node)
 {
-	size_t n = way->n;
+	return trie_count(node->has.children) == 1 && count_routes(&node->has) == 0;
+}
 
-	if (n == 1 || last->children != 0 || count_routes(last) > 1)
+/* How many nodes of the way are left when its last one is to have that shape. */
+static size_t nodes_left(const struct way *way, const struct trie_shape *last)
+{
+	size_t n = way->n, routes = count_routes(last);
+	size_t least = routes > 0 ? trie_levels_single : 1;
+
+	if (n <= least || last->children != 0 || routes > 1)
 		return n;
-	for (n--; n > 1; n--) {
-		const struct trie_node *node = way->steps[n - 1].node;
-
-		if (trie_count(node->children) > 1 || count_routes(node) > 0)
-			break;
-	}
+	do
+		n--;
+	while (n > least && leads_to_one_child(way->steps[n - 1].node));
 	return n;
 }
 
-/* Of a node with two routes the one that is not this. */
-static const struct qe_route *other_route(
-	const struct trie_node *node, const struct qe_route *route)
-{
-	const struct qe_route *routes = trie_routes(node);
-
-	return &routes[route == &routes[0]];
-}
-
-/* The route that is left comes up to where its node, or the first of a chain, has been. */
-static enum qe_error collapse(struct trie_blocks *blocks, struct trie_node *node, uint64_t slot,
+/* Takes a child away. If there is a route left below, it becomes a lone one. */
+static enum qe_error collapse(struct trie_memory *memory, struct trie_node **at, uint64_t slot,
 	const struct qe_route *left)
 {
-	struct trie_node shape = *node, child = *trie_child(node, slot);
+	struct trie_node *child = *trie_child(*at, slot);
+	struct trie_shape shape = (*at)->has;
 
 	shape.children &= ~slot;
-	shape.lone |= slot;
-	QE_TRY(reshape(blocks, node, shape));
-	*trie_lone(node, slot) = *left;
-	trie_drop(blocks, &child);
+	if (left != nullptr)
+		shape.lone |= slot;
+	QE_TRY(reshape(memory, at, &shape));
+	if (left != nullptr)
+		*trie_lone(*at, slot) = *left;
+	trie_drop(memory, child);
 	return QE_OK;
 }
 
 enum qe_error trie_remove(
-	struct trie_blocks *blocks, struct trie_node *root, const struct qe_prefix *prefix)
+	struct trie_memory *memory, struct trie_node **at, const struct qe_prefix *prefix)
 {
 	struct way way;
-	const struct qe_route *route = find(&way, root, prefix);
+	const struct qe_route *route = find(&way, *at, prefix), *left = nullptr;
 
 	if (route == nullptr)
 		return QE_ERR_NOT_FOUND;
-	struct trie_node rest = *way.steps[way.n - 1].node;
-	struct qe_route left = {};
+	const struct trie_node *last = way.steps[way.n - 1].node;
+	struct trie_shape rest = last->has;
 
 	if (way.own)
 		rest.own &= ~way.own;
@@ -274,15 +288,15 @@ enum qe_error trie_remove(
 		rest.lone &= ~way.steps[way.n - 1].slot;
 	size_t n = nodes_left(&way, &rest);
 
-	if (n < way.n)
-		left = *other_route(&rest, route);
+	if (n < way.n && count_routes(&rest) == 1)
+		left = &trie_routes(last)[route == trie_routes(last)];
 	for (size_t i = 0; i + 1 < n; i++) {
-		QE_TRY(make_writable(blocks, root));
-		root = trie_child(root, way.steps[i].slot);
+		QE_TRY(make_writable(memory, at));
+		at = trie_child(*at, way.steps[i].slot);
 	}
 	if (n < way.n)
-		return collapse(blocks, root, way.steps[n - 1].slot, &left);
-	return reshape(blocks, root, rest);
+		return collapse(memory, at, way.steps[n - 1].slot, left);
+	return reshape(memory, at, &rest);
 }
 
 /* ---- visit ---- */
@@ -297,12 +311,12 @@ void trie_visit(const struct trie_node *node,
 			uint64_t own = trie_own_bit(slot, length);
 			bool begins = (slot & ((64u >> length) - 1)) == 0;
 
-			if (begins && (node->own & own))
+			if (begins && (node->has.own & own))
 				visit(ctx, trie_own(node, own));
 		}
-		if (node->lone & bit)
+		if (node->has.lone & bit)
 			visit(ctx, trie_lone(node, bit));
-		if (node->children & bit)
-			trie_visit(trie_child(node, bit), visit, ctx);
+		if (node->has.children & bit)
+			trie_visit(*trie_child(node, bit), visit, ctx);
 	}
 }

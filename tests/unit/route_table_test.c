@@ -8,9 +8,10 @@
 
 #include "net/addr.h"
 #include "random.h"
+#include "route/cache.h"
 #include "route/table.h"
 
-constexpr size_t routes_max = 3000;
+constexpr size_t routes_max = 14000;
 constexpr size_t snapshots_max = 6;
 
 /* ---- the oracle ---- */
@@ -156,7 +157,16 @@ static bool same_route(const struct qe_route *a, const struct qe_route *b)
 	       a->peer == b->peer;
 }
 
+static bool same_hop(struct qe_hop hop, const struct qe_route *route)
+{
+	if (route == nullptr)
+		return !qe_hop_found(hop);
+	return qe_hop_found(hop) && qe_hop_next_hop(hop) == route->next_hop &&
+	       qe_hop_peer(hop) == route->peer;
+}
+
 static size_t lookups;
+static struct qe_route_cache cache;
 
 static void check_lookup(const struct list *list, const struct qe_route_snapshot *snapshot,
 	const struct qe_addr *addr)
@@ -165,6 +175,8 @@ static void check_lookup(const struct list *list, const struct qe_route_snapshot
 	const struct qe_route *route = qe_route_lookup(snapshot, addr);
 
 	lookups++;
+	assert_true(same_hop(qe_route_cache_lookup(&cache, snapshot, addr), expected));
+	assert_true(same_hop(qe_route_lookup_hop(snapshot, addr), expected));
 	if (expected == nullptr ? route != nullptr
 				: route == nullptr || !same_route(route, expected)) {
 		char text[QE_ADDR_TEXT_SIZE], prefix[QE_PREFIX_TEXT_SIZE] = "none";
@@ -284,6 +296,7 @@ struct pair {
 static void pair_init(struct pair *pair)
 {
 	memset(pair, 0, sizeof(*pair));
+	qe_route_cache_init(&cache);
 	assert_int_equal(qe_route_table_new(&pair->table), QE_OK);
 }
 
@@ -357,9 +370,8 @@ static void lookups_agree_with_a_scan(void **)
 	static const struct {
 		size_t aim, changes, lookups, rounds, tables;
 	} kinds[] = {
-		{4, 1, 100, 200, 50},
-		{60, 4, 1000, 140, 40},
-		{3000, 1200, 500, 60, 5},
+		{4, 1, 100, 200, 50}, {60, 4, 1000, 140, 40}, {3000, 1200, 500, 20, 4},
+		{14000, 2000, 300, 30, 1}, /* with an index */
 	};
 	static struct pair pair;
 
