@@ -86,20 +86,10 @@ static bool read_days(struct qe_policy_reader *reader, void *to, const struct qe
 	return qe_policy_read_days(reader, &schedule->days, value);
 }
 
-static bool read_hours(struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value)
-{
-	return qe_policy_read_hours(reader, to, value);
-}
-
-static bool read_zone(struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value)
-{
-	return qe_policy_read_zone(reader, to, value);
-}
-
 const struct qe_policy_key qe_policy_schedule_keys[] = {
 	{"days", false, "days such as \"mon\" or \"mon-fri\"", read_days},
-	{"hours", false, "a range such as \"09:00-17:30\"", read_hours},
-	{"time_zone", false, "a name such as \"Europe/Berlin\"", read_zone},
+	{"hours", false, "a range such as \"09:00-17:30\"", qe_policy_read_hours},
+	{"time_zone", false, "a name such as \"Europe/Berlin\"", qe_policy_read_zone},
 	{},
 };
 
@@ -430,26 +420,18 @@ enum qe_error qe_policy_file_parse(struct qe_policy_source *ret_source, const ch
 	return reader.error;
 }
 
-enum qe_error qe_policy_file_load(
-	struct qe_policy_source *ret_source, const char *path, struct qe_diagnostics *diagnostics)
+enum qe_error qe_policy_file_read(
+	char **ret_text, size_t *ret_len, const char *path, struct qe_diagnostics *diagnostics)
 {
-	char *text;
-	size_t len;
-	enum qe_error error = qe_text_file_read(&text, &len, path, QE_POLICY_FILE_MAX);
+	enum qe_error error = qe_text_file_read(ret_text, ret_len, path, QE_POLICY_FILE_MAX);
 
 	*diagnostics = (struct qe_diagnostics){};
-	if (error == QE_OK) {
-		struct qe_bytes bytes = {(const uint8_t *)text, len};
-
-		error = qe_policy_file_parse(ret_source, path, bytes, diagnostics);
-		free(text);
-	} else if (error == QE_ERR_TOO_BIG) {
+	if (error == QE_ERR_TOO_BIG)
 		qe_diagnostics_add(diagnostics, path, 0, 0, nullptr,
 			"more than %d bytes; a policy is smaller", QE_POLICY_FILE_MAX);
-	} else {
+	else if (error != QE_OK)
 		qe_diagnostics_add(diagnostics, path, 0, 0, nullptr, "cannot be read: %s",
 			qe_error_text(error));
-	}
 	return error;
 }
 

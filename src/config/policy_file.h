@@ -11,12 +11,12 @@
 
 #define QE_POLICY_FILE_MAX (4 * 1024 * 1024)
 
-/* Either a whole policy or errors, at least one of them in diagnostics, which is emptied first:
- * QE_ERR_SYNTAX, or what kept the file from being read. Reads the files of the time zones that
- * schedules name. */
-enum qe_error qe_policy_file_load(
-	struct qe_policy_source *ret_source, const char *path, struct qe_diagnostics *diagnostics);
-/* The same from text in memory, which stands in for a file of that name. */
+/* *ret_text is to be freed. Otherwise what kept the file from being read is in diagnostics, too,
+ * which is emptied first. */
+enum qe_error qe_policy_file_read(
+	char **ret_text, size_t *ret_len, const char *path, struct qe_diagnostics *diagnostics);
+/* Either a whole policy or QE_ERR_SYNTAX and errors, at least one of them in diagnostics, which is
+ * emptied first. name: the file's. Reads the files of the time zones that schedules name. */
 enum qe_error qe_policy_file_parse(struct qe_policy_source *ret_source, const char *name,
 	struct qe_bytes text, struct qe_diagnostics *diagnostics);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include "config/policy_load.h"
 
+#include <stdlib.h>
+
 #include "config/policy_file.h"
 #include "config/policy_names.h"
 #include "net/addr.h"
@@ -61,37 +63,21 @@ static enum qe_error judge_source(
 	return qe_policy_run_tests(judge->source, members, n_members, test_failed, (void *)judge);
 }
 
-/* Takes the source that has been read. */
-static enum qe_error finish(struct qe_policy_source *ret_source, struct qe_policy_source *source,
-	const char *name, const struct qe_policy_member *members, size_t n_members,
-	struct qe_policy_findings *findings)
+/* Of a source that has been read. */
+static enum qe_error judge_all(
+	const struct judge *judge, const struct qe_policy_member *members, size_t n_members)
 {
-	const struct judge judge = {source, name, findings};
-	enum qe_error error = judge_source(&judge, members, n_members);
+	struct qe_policy_findings *findings = judge->findings;
+	enum qe_error error = judge_source(judge, members, n_members);
 
 	if (error == QE_ERR_FULL)
-		qe_diagnostics_add(&findings->errors, name, 0, 0, nullptr,
+		qe_diagnostics_add(&findings->errors, judge->file, 0, 0, nullptr,
 			"more than %d groups, or tests that ask about more than %d times",
 			QE_POLICY_GROUPS_MAX, QE_POLICY_TEST_TIMES_MAX);
 	qe_diagnostics_sort(&findings->errors);
 	qe_diagnostics_sort(&findings->failures);
 	qe_diagnostics_sort(&findings->warnings);
-	if (error == QE_OK)
-		*ret_source = *source;
-	else
-		qe_policy_source_done(source);
 	return error;
-}
-
-enum qe_error qe_policy_load(struct qe_policy_source *ret_source, const char *path,
-	const struct qe_policy_member *members, size_t n_members,
-	struct qe_policy_findings *findings)
-{
-	struct qe_policy_source source;
-
-	*findings = (struct qe_policy_findings){};
-	QE_TRY(qe_policy_file_load(&source, path, &findings->errors));
-	return finish(ret_source, &source, path, members, n_members, findings);
 }
 
 enum qe_error qe_policy_parse(struct qe_policy_source *ret_source, const char *name,
@@ -99,8 +85,30 @@ enum qe_error qe_policy_parse(struct qe_policy_source *ret_source, const char *n
 	struct qe_policy_findings *findings)
 {
 	struct qe_policy_source source;
+	const struct judge judge = {&source, name, findings};
 
 	*findings = (struct qe_policy_findings){};
 	QE_TRY(qe_policy_file_parse(&source, name, text, &findings->errors));
-	return finish(ret_source, &source, name, members, n_members, findings);
+	enum qe_error error = judge_all(&judge, members, n_members);
+	if (error == QE_OK)
+		*ret_source = source;
+	else
+		qe_policy_source_done(&source);
+	return error;
+}
+
+enum qe_error qe_policy_load(struct qe_policy_source *ret_source, const char *path,
+	const struct qe_policy_member *members, size_t n_members,
+	struct qe_policy_findings *findings)
+{
+	char *text;
+	size_t len;
+
+	*findings = (struct qe_policy_findings){};
+	QE_TRY(qe_policy_file_read(&text, &len, path, &findings->errors));
+	struct qe_bytes bytes = {(const uint8_t *)text, len};
+	enum qe_error error = qe_policy_parse(
+		ret_source, path, bytes, members, n_members, findings);
+	free(text);
+	return error;
 }

@@ -506,15 +506,18 @@ static bool looks_like(const char *text, const char *form)
 	return *text == '\0';
 }
 
-bool qe_policy_read_hours(struct qe_policy_reader *reader, struct qe_policy_schedule *to,
-	const struct qe_toml_value *value)
+bool qe_policy_read_hours(
+	struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value)
 {
+	struct qe_policy_schedule *schedule = to;
+
 	if (value->type != QE_TOML_STRING)
 		return qe_policy_refuse_type(reader, value);
-	if (!looks_like(value->string, "00:00-00:00") || !take_time(value->string, &to->from) ||
-		!take_time(value->string + 6, &to->until) || to->from == 24 * 60)
+	if (!looks_like(value->string, "00:00-00:00") ||
+		!take_time(value->string, &schedule->from) ||
+		!take_time(value->string + 6, &schedule->until) || schedule->from == 24 * 60)
 		return refuse_word(reader, value, "is not a range of hours");
-	return to->from != to->until || refuse_word(reader, value, "is empty");
+	return schedule->from != schedule->until || refuse_word(reader, value, "is empty");
 }
 
 bool qe_policy_read_week_time(
@@ -535,9 +538,10 @@ bool qe_policy_read_week_time(
 	return true;
 }
 
-bool qe_policy_read_zone(struct qe_policy_reader *reader, struct qe_policy_schedule *to,
-	const struct qe_toml_value *value)
+bool qe_policy_read_zone(
+	struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value)
 {
+	struct qe_policy_schedule *schedule = to;
 	char path[sizeof ZONE_FOLDER + 64], *text;
 	size_t len;
 
@@ -548,9 +552,9 @@ bool qe_policy_read_zone(struct qe_policy_reader *reader, struct qe_policy_sched
 		return refuse_word(reader, value, "is not a time zone");
 	if (qe_text_file_read(&text, &len, path, QE_ZONE_FILE_MAX) != QE_OK)
 		return refuse_word(reader, value, "is unknown here: " ZONE_FOLDER " lacks it");
-	enum qe_error error = qe_zone_new(&to->zone, (struct qe_bytes){(uint8_t *)text, len});
+	enum qe_error error = qe_zone_new(&schedule->zone, (struct qe_bytes){(uint8_t *)text, len});
 	free(text);
-	if (error == -ENOMEM || !(to->zone_name = strdup(value->string)))
+	if (error == -ENOMEM || !(schedule->zone_name = strdup(value->string)))
 		return qe_policy_out_of_memory(reader);
 	return error == QE_OK ||
 	       refuse_word(reader, value, "has a file that is none of a time zone");

@@ -70,10 +70,11 @@ bool qe_policy_read_ports(struct qe_policy_reader *reader, struct qe_policy_port
 
 bool qe_policy_read_days(
 	struct qe_policy_reader *reader, uint8_t *to, const struct qe_toml_value *value);
-bool qe_policy_read_hours(struct qe_policy_reader *reader, struct qe_policy_schedule *to,
-	const struct qe_toml_value *value);
+/* to: a struct qe_policy_schedule. */
+bool qe_policy_read_hours(
+	struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value);
 /* "tue 10:30": minutes since Monday's midnight. */
 bool qe_policy_read_week_time(
 	struct qe_policy_reader *reader, uint16_t *to, const struct qe_toml_value *value);
-bool qe_policy_read_zone(struct qe_policy_reader *reader, struct qe_policy_schedule *to,
-	const struct qe_toml_value *value);
+bool qe_policy_read_zone(
+	struct qe_policy_reader *reader, void *to, const struct qe_toml_value *value);

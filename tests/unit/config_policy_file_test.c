@@ -275,9 +275,11 @@ static void errors_say_where_and_what([[maybe_unused]] void **state)
 
 static void a_file_that_is_not_there_is_an_error([[maybe_unused]] void **state)
 {
-	struct qe_policy_source source;
+	char *text;
+	size_t len;
 
-	assert_int_equal(qe_policy_file_load(&source, "/nowhere/p.toml", &diagnostics), -ENOENT);
+	assert_int_equal(
+		qe_policy_file_read(&text, &len, "/nowhere/p.toml", &diagnostics), -ENOENT);
 	assert_int_equal(diagnostics.n, 1);
 	assert_string_equal(diagnostics.items[0].text, "cannot be read: No such file or directory");
 }
