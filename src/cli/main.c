@@ -164,6 +164,16 @@ static const struct qe_command commands[] = {
 		.run = qe_command_policy_explain,
 	},
 	{
+		.name = "policy reload",
+		.summary = "Apply a changed policy file.",
+		.description = "The node reads the file anew. A policy with errors, or one whose "
+			       "tests fail, changes\n"
+			       "nothing.",
+		.takes_socket = true,
+		.examples = {"quicether policy reload"},
+		.run = qe_command_policy_reload,
+	},
+	{
 		.name = "version",
 		.summary = "Show the versions of this program and its libraries.",
 		.examples = {"quicether version"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* start, stop and reload. */
+/* start, stop, reload and policy reload. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -144,10 +144,18 @@ static void show_outcome(json_t *result)
 	show_list("Not before the next start: ", qe_get(result, "restart"));
 }
 
-enum qe_exit qe_command_reload(const struct qe_args *args)
+static void show_policy(json_t *result)
+{
+	printf("%s: %" PRIu64 " rules%s\n", qe_get_text(result, "file"),
+		qe_get_uint(result, "rules"),
+		json_is_true(json_object_get(result, "changed")) ? "" : ", as before");
+}
+
+static enum qe_exit call_reload(
+	const struct qe_args *args, const char *method, void (*show)(json_t *result))
 {
 	json_t *result;
-	enum qe_exit code = qe_call_raw(args, "reload", nullptr, &result);
+	enum qe_exit code = qe_call_raw(args, method, nullptr, &result);
 
 	if (code != QE_EXIT_OK)
 		return code;
@@ -157,9 +165,19 @@ enum qe_exit qe_command_reload(const struct qe_args *args)
 		return code;
 	}
 	if (code == QE_EXIT_OK)
-		show_outcome(result);
+		show(result);
 	else
 		show_errors(result);
 	json_decref(result);
 	return code;
+}
+
+enum qe_exit qe_command_reload(const struct qe_args *args)
+{
+	return call_reload(args, "reload", show_outcome);
+}
+
+enum qe_exit qe_command_policy_reload(const struct qe_args *args)
+{
+	return call_reload(args, "policy.reload", show_policy);
 }

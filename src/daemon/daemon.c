@@ -65,6 +65,8 @@ struct daemon {
 	struct qe_event_log *event_log;
 	struct qe_audit *audit; /* NULL: nobody wants one */
 	struct qe_node *node;
+	struct qe_policy_keeper *policy;
+	struct qe_policy_draft *first_policy; /* until the node has it */
 	struct qe_netlink *netlink;
 	struct qe_unix_listener *listener;
 	struct qe_devices devices;
@@ -143,6 +145,13 @@ static json_t *reload(void *ctx)
 	daemon->config = qe_directory_config(daemon->directory);
 	qe_underlay_changed(daemon->underlay);
 	return result;
+}
+
+static json_t *reload_policy(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	return qe_reload_policy(&daemon->reload);
 }
 
 static void signal_came(struct qe_watch *watch, unsigned)
@@ -231,6 +240,57 @@ static void stop_audit(struct daemon *daemon)
 	daemon->audit = qe_audit_free(daemon->audit);
 }
 
+/* ---- policy ---- */
+
+static enum qe_error put_policy(void *ctx, struct qe_policy *policy)
+{
+	struct daemon *daemon = ctx;
+	enum qe_error error = qe_node_set_policy(daemon->node, policy, qe_clock_now());
+
+	if (error != QE_OK)
+		qe_policy_free(policy);
+	return error;
+}
+
+static enum qe_error draft_policy(struct daemon *daemon, struct qe_diagnostics *diagnostics)
+{
+	const struct qe_policy_keeper_settings settings = {
+		.loop = daemon->loop,
+		.log = &daemon->log,
+		.directory = daemon->directory,
+		.own = qe_key_get_id(daemon->key),
+		.put = put_policy,
+		.ctx = daemon,
+	};
+
+	QE_TRY(qe_policy_keeper_new(&daemon->policy, &settings));
+	return qe_policy_keeper_draft(
+		daemon->policy, &daemon->first_policy, daemon->config, diagnostics);
+}
+
+static enum qe_error start_policy(struct daemon *daemon)
+{
+	struct qe_diagnostics diagnostics = {};
+	enum qe_error error = draft_policy(daemon, &diagnostics);
+
+	if (error != QE_OK && diagnostics.n == 0)
+		return fail(daemon, error, "the policy cannot be used: %s", qe_error_text(error));
+	for (size_t i = 0; i < diagnostics.n; i++) {
+		char line[700];
+		struct qe_text text = qe_text_init(line, sizeof(line));
+
+		qe_diagnostic_format(&text, &diagnostics.items[i]);
+		(void)fail(daemon, error, "%s", line);
+	}
+	return error;
+}
+
+static void stop_policy(struct daemon *daemon)
+{
+	daemon->first_policy = qe_policy_draft_free(daemon->first_policy);
+	daemon->policy = qe_policy_keeper_free(daemon->policy);
+}
+
 /* ---- node ---- */
 
 static void on_published(void *ctx)
@@ -262,13 +322,20 @@ static void on_judged(void *ctx, size_t peer, const struct qe_prefix *prefix, bo
 
 static enum qe_error make_node(struct daemon *daemon)
 {
+	struct qe_policy_making making = {daemon->policy, daemon->first_policy, daemon->config};
 	struct qe_configured configured;
 	enum qe_error error;
 
 	QE_TRY(qe_configured_init(&configured, daemon->config, daemon->key, daemon->devices.n));
 	configured.settings.sink = (struct qe_node_sink){daemon, on_published, on_route, on_judged};
+	configured.settings.make_policy = qe_policy_make;
+	configured.settings.make_policy_ctx = &making;
 	error = qe_node_new(&daemon->node, &configured.settings);
 	qe_configured_done(&configured);
+	if (error == QE_OK) {
+		qe_policy_keeper_adopt(daemon->policy, daemon->first_policy);
+		daemon->first_policy = nullptr;
+	}
 	return error;
 }
 
@@ -454,6 +521,7 @@ static enum qe_error start_sandbox(struct daemon *daemon)
 	};
 	const size_t n_own = 2;
 	size_t n = n_own + add_folders(&folders[n_own], daemon->config->file, QE_SANDBOX_READ);
+	n += add_folders(&folders[n], daemon->config->security.policy_file, QE_SANDBOX_READ);
 	bool confined = false;
 	enum qe_error error = qe_sandbox_enter(folders, n, &confined);
 
@@ -534,19 +602,22 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.node = daemon->node,
 		.loop = daemon->loop,
 		.workers = daemon->workers,
+		.policy = daemon->policy,
 		.listen = qe_udp_local(daemon->devices.udps[0]),
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.routes = qe_router_routes(daemon->router),
 		.started = daemon->started,
 		.stop = stop,
 		.reload = reload,
+		.reload_policy = reload_policy,
 		.ctx = daemon,
 	};
 	enum qe_error error;
 
 	daemon->reload = (struct qe_reload_parts){daemon->inputs, daemon->key, &daemon->log,
 		daemon->directory, daemon->node, daemon->workers, daemon->endpoints,
-		daemon->event_log, daemon->audit, daemon->router, daemon->devices.n};
+		daemon->event_log, daemon->audit, daemon->policy, daemon->router,
+		daemon->devices.n};
 	error = qe_service_new(&daemon->service, &settings);
 
 	if (error == QE_OK)
@@ -663,6 +734,7 @@ static const struct stage {
 	{start_helper, stop_helper}, /* before there is anything that it could inherit */
 	{start_loop, stop_loop},
 	{start_audit, stop_audit},
+	{start_policy, stop_policy},
 	{start_node, stop_node},
 	{start_listener, stop_listener}, /* first of all to notice a daemon that runs already */
 	{start_check, stop_check},

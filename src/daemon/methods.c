@@ -347,6 +347,39 @@ static void handle_reload(void *ctx, struct qe_rpc_call *call, const json_t *)
 	qe_rpc_answer(call, service->settings.reload(service->settings.ctx));
 }
 
+static void handle_policy_reload(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	struct qe_service *service = ctx;
+
+	qe_rpc_answer(call, service->settings.reload_policy(service->settings.ctx));
+}
+
+static void handle_policy_explain(void *ctx, struct qe_rpc_call *call, const json_t *params)
+{
+	const struct qe_service *service = ctx;
+	struct qe_policy_question question = {};
+	struct qe_diagnostics diagnostics;
+	char port_text[24];
+	json_int_t port = -1;
+	json_t *result;
+
+	if (json_unpack((json_t *)params, "{s:s, s:s, s:s, s?I}", "from", &question.from, "to",
+		    &question.to, "protocol", &question.protocol, "port", &port) != 0) {
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS,
+			"policy.explain wants {\"from\": NODE, \"to\": ADDRESS, \"protocol\": "
+			"TEXT, \"port\": NUMBER}");
+		return;
+	}
+	snprintf(port_text, sizeof(port_text), "%lld", (long long)port);
+	question.port = port >= 0 ? port_text : nullptr;
+	result = qe_policy_keeper_explain(service->settings.policy, &question, &diagnostics);
+	if (!result && diagnostics.n > 0)
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS, "%s: %s", diagnostics.items[0].where,
+			diagnostics.items[0].text);
+	else
+		qe_rpc_answer(call, result);
+}
+
 static void handle_config_show(void *ctx, struct qe_rpc_call *call, const json_t *)
 {
 	struct qe_service *service = ctx;
@@ -378,6 +411,8 @@ static const struct qe_rpc_method methods[] = {
 	{"ping", handle_ping, "A round trip to a peer over the control stream"},
 	{"stop", handle_stop, "Close all links and end the daemon"},
 	{"reload", handle_reload, "Read the configuration anew and apply what has changed"},
+	{"policy.reload", handle_policy_reload, "Read the policy file anew and apply it"},
+	{"policy.explain", handle_policy_explain, "What the policy says to a packet, and why"},
 	{"config.show", handle_config_show, "The configuration in effect"},
 	{"rpc.methods", handle_list, "These methods"},
 };

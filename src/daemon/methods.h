@@ -3,7 +3,7 @@
 #pragma once
 
 #include "crypto/key.h"
-#include "daemon/directory.h"
+#include "daemon/policy.h"
 #include "daemon/routes.h"
 #include "daemon/workers.h"
 #include "rpc/server.h"
@@ -16,12 +16,14 @@ struct qe_service_settings {
 	const struct qe_node *node;
 	struct qe_loop *loop;
 	struct qe_workers *workers;
+	const struct qe_policy_keeper *policy;
 	struct qe_endpoint listen; /* as bound */
 	bool tun_segments_udp;
 	const struct qe_host_routes *routes;
 	qe_time started;
 	void (*stop)(void *ctx);      /* the method "stop" */
 	json_t *(*reload)(void *ctx); /* the method "reload": its result */
+	json_t *(*reload_policy)(void *ctx);
 	void *ctx;
 };
 

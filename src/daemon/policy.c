@@ -18,14 +18,17 @@ constexpr int64_t wait_max_s = 60;
 struct qe_policy_draft {
 	struct qe_policy_source source; /* without a file: no rules, which deny everything */
 	char *file;                     /* NULL: there is none */
-	bool open;                      /* no policy at all */
+	char *text;                     /* that stood in it, to be compared */
+	size_t len;
+	bool open; /* no policy at all */
+	/* Once it is compiled, in seconds since 1970: when, and until when that holds. */
+	int64_t compiled, next_change;
 };
 
 struct qe_policy_keeper {
 	struct qe_policy_keeper_settings settings;
 	struct qe_policy_draft *draft; /* the one in effect; NULL before the first */
 	struct qe_alarm alarm;
-	int64_t compiled, next_change; /* seconds since 1970 */
 };
 
 static int64_t wall_now(void)
@@ -41,6 +44,7 @@ struct qe_policy_draft *qe_policy_draft_free(struct qe_policy_draft *draft)
 		return nullptr;
 	qe_policy_source_done(&draft->source);
 	free(draft->file);
+	free(draft->text);
 	free(draft);
 	return nullptr;
 }
@@ -81,9 +85,10 @@ static enum qe_error load_judged(const struct qe_policy_keeper *keeper,
 	struct qe_policy_draft *draft, const struct qe_policy_members *members,
 	struct qe_policy_findings *findings, struct qe_diagnostics *diagnostics)
 {
-	enum qe_error error = qe_policy_load(
-		&draft->source, draft->file, members->items, members->n, findings);
-
+	QE_TRY(qe_policy_file_read(&draft->text, &draft->len, draft->file, diagnostics));
+	struct qe_bytes text = {(const uint8_t *)draft->text, draft->len};
+	enum qe_error error = qe_policy_parse(
+		&draft->source, draft->file, text, members->items, members->n, findings);
 	if (error != QE_OK) {
 		*diagnostics = findings->errors;
 		return error;
@@ -129,49 +134,78 @@ enum qe_error qe_policy_keeper_draft(struct qe_policy_keeper *keeper,
 	return error;
 }
 
+static bool is_same_file(const struct qe_policy_draft *a, const struct qe_policy_draft *b)
+{
+	if (!a->file || !b->file)
+		return a->file == b->file;
+	return strcmp(a->file, b->file) == 0 && a->len == b->len &&
+	       memcmp(a->text, b->text, a->len) == 0;
+}
+
+bool qe_policy_keeper_differs(
+	const struct qe_policy_keeper *keeper, const struct qe_policy_draft *draft)
+{
+	return !keeper->draft || keeper->draft->open != draft->open ||
+	       !is_same_file(keeper->draft, draft);
+}
+
 /* ---- in effect ---- */
 
-/* The members with the slots that peers have now. */
-static enum qe_error init_members(
-	const struct qe_policy_keeper *keeper, struct qe_policy_members *members)
+/* slots: of the peers of the configuration; NULL: those that they have now. */
+static enum qe_error init_members(const struct qe_policy_keeper *keeper,
+	const struct qe_config *config, const uint32_t *slots, struct qe_policy_members *members)
 {
 	const struct qe_directory *directory = keeper->settings.directory;
-	const struct qe_config *config = qe_directory_config(directory);
 
 	QE_TRY(qe_policy_members_init(members, config, keeper->settings.own));
 	for (size_t i = 0; i < config->n_peers; i++)
-		members->items[i].slot = (uint32_t)qe_directory_slot(directory, i);
+		members->items[i].slot = slots ? slots[i]
+					       : (uint32_t)qe_directory_slot(directory, i);
 	return QE_OK;
 }
 
-static enum qe_error compile(const struct qe_policy_keeper *keeper,
-	const struct qe_policy_draft *draft, int64_t now, struct qe_policy **ret_policy)
-{
-	struct qe_policy_members members;
-
-	QE_TRY(init_members(keeper, &members));
-	enum qe_error error = qe_policy_compile(
-		ret_policy, &draft->source, members.items, members.n, now, nullptr);
-	qe_policy_members_done(&members);
-	return error;
-}
-
-static enum qe_error put(
-	struct qe_policy_keeper *keeper, const struct qe_policy_draft *draft, int64_t now)
+static enum qe_error compile(const struct qe_policy_members *members, struct qe_policy_draft *draft,
+	int64_t now, struct qe_policy **ret_policy)
 {
 	struct qe_policy *policy = nullptr;
 
 	if (!draft->open)
-		QE_TRY(compile(keeper, draft, now, &policy));
-	QE_TRY(keeper->settings.put(keeper->settings.ctx, policy));
-	keeper->compiled = now;
-	keeper->next_change = qe_policy_next_change(&draft->source, now);
+		QE_TRY(qe_policy_compile(
+			&policy, &draft->source, members->items, members->n, now, nullptr));
+	draft->compiled = now;
+	draft->next_change = qe_policy_next_change(&draft->source, now);
+	*ret_policy = policy;
 	return QE_OK;
+}
+
+enum qe_error qe_policy_make(void *ctx, const uint32_t *slots, struct qe_policy **ret_policy)
+{
+	const struct qe_policy_making *making = ctx;
+	struct qe_policy_members members;
+
+	QE_TRY(init_members(making->keeper, making->config, slots, &members));
+	enum qe_error error = compile(&members, making->draft, wall_now(), ret_policy);
+	qe_policy_members_done(&members);
+	return error;
+}
+
+/* For the configuration in effect. */
+static enum qe_error put(
+	const struct qe_policy_keeper *keeper, struct qe_policy_draft *draft, int64_t now)
+{
+	const struct qe_config *config = qe_directory_config(keeper->settings.directory);
+	struct qe_policy_members members;
+	struct qe_policy *policy;
+
+	QE_TRY(init_members(keeper, config, nullptr, &members));
+	enum qe_error error = compile(&members, draft, now, &policy);
+	qe_policy_members_done(&members);
+	return error == QE_OK ? keeper->settings.put(keeper->settings.ctx, policy) : error;
 }
 
 static enum qe_error set_alarm(struct qe_policy_keeper *keeper)
 {
-	int64_t left = keeper->next_change - wall_now();
+	int64_t left = keeper->draft ? keeper->draft->next_change - wall_now() : INT64_MAX;
 	qe_time wait = left > 0 && left < wait_max_s ? (qe_time)left : (qe_time)wait_max_s;
 
 	return qe_loop_set_alarm(
@@ -181,14 +215,18 @@ static enum qe_error set_alarm(struct qe_policy_keeper *keeper)
 /* A clock that was set back changes what holds, too. */
 void qe_policy_keeper_check(struct qe_policy_keeper *keeper, int64_t now)
 {
-	if (!keeper->draft || (now < keeper->next_change && now >= keeper->compiled))
+	struct qe_policy_draft *draft = keeper->draft;
+
+	if (!draft || (now < draft->next_change && now >= draft->compiled))
 		return;
-	enum qe_error error = put(keeper, keeper->draft, now);
-	if (error != QE_OK)
-		qe_log(keeper->settings.log, QE_LOG_ERROR, "policy_stale", nullptr,
-			"a schedule has begun or ended, but the policy cannot be compiled: %s; "
-			"trying again",
-			qe_error_text(error));
+	enum qe_error error = put(keeper, draft, now);
+	if (error == QE_OK)
+		return;
+	draft->next_change = now; /* still to be done */
+	qe_log(keeper->settings.log, QE_LOG_ERROR, "policy_stale", nullptr,
+		"a schedule has begun or ended, but the policy cannot be compiled: %s; trying "
+		"again",
+		qe_error_text(error));
 }
 
 /* Of the room that the alarm has had before. */
@@ -200,18 +238,22 @@ static void alarm_rang(struct qe_alarm *alarm, qe_time)
 	(void)!set_alarm(keeper);
 }
 
+void qe_policy_keeper_adopt(struct qe_policy_keeper *keeper, struct qe_policy_draft *draft)
+{
+	qe_policy_draft_free(keeper->draft);
+	keeper->draft = draft;
+	(void)!set_alarm(keeper); /* has its room */
+}
+
 enum qe_error qe_policy_keeper_take(struct qe_policy_keeper *keeper, struct qe_policy_draft *draft)
 {
 	enum qe_error error = put(keeper, draft, wall_now());
 
-	if (error != QE_OK) {
+	if (error == QE_OK)
+		qe_policy_keeper_adopt(keeper, draft);
+	else
 		qe_policy_draft_free(draft);
-		return error;
-	}
-	qe_policy_draft_free(keeper->draft);
-	keeper->draft = draft;
-	(void)!set_alarm(keeper); /* has its room */
-	return QE_OK;
+	return error;
 }
 
 /* ---- questions ---- */
@@ -259,9 +301,10 @@ json_t *qe_policy_answers_json(
 static enum qe_error ask(const struct qe_policy_keeper *keeper, struct qe_policy_answers *answers,
 	const struct qe_policy_question *question, struct qe_diagnostics *diagnostics)
 {
+	const struct qe_config *config = qe_directory_config(keeper->settings.directory);
 	struct qe_policy_members members;
 
-	QE_TRY(init_members(keeper, &members));
+	QE_TRY(init_members(keeper, config, nullptr, &members));
 	enum qe_error error = qe_policy_explain(answers, &keeper->draft->source, members.items,
 		members.n, question, wall_now(), diagnostics);
 	qe_policy_members_done(&members);
@@ -291,8 +334,7 @@ enum qe_error qe_policy_keeper_new(
 
 	if (!keeper)
 		return -ENOMEM;
-	*keeper = (struct qe_policy_keeper){
-		.settings = *settings, .alarm.ring = alarm_rang, .next_change = INT64_MAX};
+	*keeper = (struct qe_policy_keeper){.settings = *settings, .alarm.ring = alarm_rang};
 	enum qe_error error = set_alarm(keeper);
 	if (error == QE_OK)
 		*ret_keeper = keeper;

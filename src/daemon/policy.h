@@ -43,8 +43,22 @@ enum qe_error qe_policy_keeper_draft(struct qe_policy_keeper *keeper,
 	struct qe_policy_draft **ret_draft, const struct qe_config *config,
 	struct qe_diagnostics *diagnostics);
 struct qe_policy_draft *qe_policy_draft_free(struct qe_policy_draft *draft); /* NULL-safe */
-/* Takes the draft, which was made for the configuration that is in effect now, and puts it. On
- * failure, for want of memory, the policy of before stays; the draft is gone in any case. */
+/* Whether it says anything else than the policy in effect. */
+bool qe_policy_keeper_differs(
+	const struct qe_policy_keeper *keeper, const struct qe_policy_draft *draft);
+
+/* A draft on its way into a node: the context of qe_policy_make, which is a make_policy of struct
+ * qe_node_settings. Peers of the settings are those of the configuration, in their order. */
+struct qe_policy_making {
+	struct qe_policy_keeper *keeper;
+	struct qe_policy_draft *draft;
+	const struct qe_config *config;
+};
+enum qe_error qe_policy_make(void *ctx, const uint32_t *slots, struct qe_policy **ret_policy);
+/* Takes the draft, which the node has taken with its configuration. */
+void qe_policy_keeper_adopt(struct qe_policy_keeper *keeper, struct qe_policy_draft *draft);
+/* Takes a draft for the configuration in effect, and puts it. On failure, for want of memory, the
+ * policy of before stays; the draft is gone in any case. */
 enum qe_error qe_policy_keeper_take(struct qe_policy_keeper *keeper, struct qe_policy_draft *draft);
 
 /* What the alarm does: compiles again if a schedule has begun or ended by a wall clock that shows

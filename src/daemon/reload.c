@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * A reload either happens as a whole or not at all. First the next configuration is loaded and
- * checked; then room is made in all that is indexed by slots; then the node takes its peers, which
- * is the last step that can fail. What follows tells everybody else. The workers take the node's
- * change up each at its next turn, and close the links of peers that are gone.
+ * checked, and its policy with it; then room is made in all that is indexed by slots; then the node
+ * takes its peers, which is the last step that can fail. What follows tells everybody else. The
+ * workers take the node's change up each at its next turn, and close the links of peers that are
+ * gone.
  */
 #include "daemon/reload.h"
 
@@ -134,7 +135,8 @@ static json_t *report(const struct qe_reload_parts *parts, const struct outcome 
 	return result;
 }
 
-static json_t *refuse(const struct qe_reload_parts *parts, const struct qe_diagnostics *diagnostics)
+static void log_refusal(const struct qe_reload_parts *parts, const char *what,
+	const struct qe_diagnostics *diagnostics)
 {
 	for (size_t i = 0; i < diagnostics->n; i++) {
 		char line[700];
@@ -142,25 +144,84 @@ static json_t *refuse(const struct qe_reload_parts *parts, const struct qe_diagn
 
 		qe_diagnostic_format(&text, &diagnostics->items[i]);
 		qe_log(parts->log, QE_LOG_ERROR, "reload_refused", nullptr,
-			"the configuration stays as it was: %s", line);
+			"the %s stays as it was: %s", what, line);
 	}
+}
+
+static json_t *refuse(const struct qe_reload_parts *parts, const char *what, enum qe_error error,
+	struct qe_diagnostics *diagnostics)
+{
+	if (diagnostics->n == 0)
+		qe_diagnostics_add(
+			diagnostics, "reload", 0, 0, nullptr, "%s", qe_error_text(error));
+	log_refusal(parts, what, diagnostics);
 	return qe_diagnostics_answer(diagnostics);
+}
+
+/* ---- the policy ---- */
+
+static json_t *policy_json(const struct qe_policy_keeper *keeper)
+{
+	const struct qe_policy_source *source = qe_policy_keeper_source(keeper);
+
+	return json_pack("{s:s?, s:I}", "file", qe_policy_keeper_file(keeper), "rules",
+		(json_int_t)(source ? source->n_rules : 0));
+}
+
+static void report_policy(const struct qe_reload_parts *parts)
+{
+	const char *file = qe_policy_keeper_file(parts->policy);
+
+	qe_log(parts->log, QE_LOG_INFO, "policy_changed", nullptr, "policy changed: %s",
+		file ? file : "none");
+	qe_audit_add(parts->audit, "policy_changed", policy_json(parts->policy));
+}
+
+json_t *qe_reload_policy(const struct qe_reload_parts *parts)
+{
+	struct qe_diagnostics diagnostics = {};
+	struct qe_policy_draft *draft;
+	enum qe_error error = qe_policy_keeper_draft(
+		parts->policy, &draft, qe_directory_config(parts->directory), &diagnostics);
+
+	bool differs = error == QE_OK && qe_policy_keeper_differs(parts->policy, draft);
+	if (error == QE_OK)
+		error = qe_policy_keeper_take(parts->policy, draft);
+	if (error != QE_OK)
+		return refuse(parts, "policy", error, &diagnostics);
+	if (differs)
+		report_policy(parts);
+	json_t *result = policy_json(parts->policy);
+	if (result) {
+		json_object_set_new(result, "ok", json_true());
+		json_object_set_new(result, "changed", json_boolean(differs));
+	}
+	return result;
 }
 
 /* ---- doing it ---- */
 
-static enum qe_error load(const struct qe_reload_parts *parts, struct qe_config **ret_next,
+/* What is to be in effect. */
+struct plan {
+	struct qe_config *config;
+	struct qe_policy_draft *policy;
+};
+
+static enum qe_error load(const struct qe_reload_parts *parts, struct plan *ret_plan,
 	struct qe_diagnostics *diagnostics)
 {
-	struct qe_config *next;
+	struct plan plan;
 	enum qe_error error;
 
-	QE_TRY(qe_config_load(&next, parts->inputs, diagnostics));
-	error = qe_config_check_identity(next, qe_key_get_id(parts->key), diagnostics);
+	QE_TRY(qe_config_load(&plan.config, parts->inputs, diagnostics));
+	error = qe_config_check_identity(plan.config, qe_key_get_id(parts->key), diagnostics);
 	if (error == QE_OK)
-		*ret_next = next;
+		error = qe_policy_keeper_draft(
+			parts->policy, &plan.policy, plan.config, diagnostics);
+	if (error == QE_OK)
+		*ret_plan = plan;
 	else
-		qe_config_free(next);
+		qe_config_free(plan.config);
 	return error;
 }
 
@@ -173,11 +234,14 @@ static enum qe_error make_room(const struct qe_reload_parts *parts, const struct
 }
 
 static enum qe_error change_node(
-	const struct qe_reload_parts *parts, const struct qe_config *next, qe_time now)
+	const struct qe_reload_parts *parts, const struct plan *plan, qe_time now)
 {
+	struct qe_policy_making making = {parts->policy, plan->policy, plan->config};
 	struct qe_configured configured;
 
-	QE_TRY(qe_configured_init(&configured, next, parts->key, parts->n_workers));
+	QE_TRY(qe_configured_init(&configured, plan->config, parts->key, parts->n_workers));
+	configured.settings.make_policy = qe_policy_make;
+	configured.settings.make_policy_ctx = &making;
 	enum qe_error error = qe_node_reconfigure(parts->node, &configured.settings, now);
 
 	qe_configured_done(&configured);
@@ -211,23 +275,28 @@ static void tell_all(const struct qe_reload_parts *parts, struct qe_config *next
 	qe_config_free(before);
 }
 
-/* *next is taken. */
+/* The plan is taken. */
 static enum qe_error apply(
-	const struct qe_reload_parts *parts, struct qe_config *next, struct outcome *ret_outcome)
+	const struct qe_reload_parts *parts, const struct plan *plan, struct outcome *ret_outcome)
 {
 	qe_time now = qe_clock_now();
-	struct outcome outcome = foresee(parts, next);
-	enum qe_error error = make_room(parts, next);
+	struct outcome outcome = foresee(parts, plan->config);
+	enum qe_error error = make_room(parts, plan->config);
 
 	if (error == QE_OK)
-		error = change_node(parts, next, now);
+		error = change_node(parts, plan, now);
 	if (error != QE_OK) {
 		json_decref(outcome_json(&outcome));
-		qe_config_free(next);
+		qe_config_free(plan->config);
+		qe_policy_draft_free(plan->policy);
 		return error;
 	}
 	note_removed(&outcome, parts);
-	tell_all(parts, next, now);
+	tell_all(parts, plan->config, now);
+	bool differs = qe_policy_keeper_differs(parts->policy, plan->policy);
+	qe_policy_keeper_adopt(parts->policy, plan->policy);
+	if (differs)
+		report_policy(parts);
 	*ret_outcome = outcome;
 	return QE_OK;
 }
@@ -235,16 +304,13 @@ static enum qe_error apply(
 json_t *qe_reload(const struct qe_reload_parts *parts)
 {
 	struct qe_diagnostics diagnostics = {};
-	struct qe_config *next;
 	struct outcome outcome;
-	enum qe_error error = load(parts, &next, &diagnostics);
+	struct plan plan;
+	enum qe_error error = load(parts, &plan, &diagnostics);
 
 	if (error == QE_OK)
-		error = apply(parts, next, &outcome);
-	if (error == QE_OK)
-		return report(parts, &outcome);
-	if (diagnostics.n == 0)
-		qe_diagnostics_add(
-			&diagnostics, "reload", 0, 0, nullptr, "%s", qe_error_text(error));
-	return refuse(parts, &diagnostics);
+		error = apply(parts, &plan, &outcome);
+	if (error != QE_OK)
+		return refuse(parts, "configuration", error, &diagnostics);
+	return report(parts, &outcome);
 }

@@ -7,6 +7,7 @@
 #include "daemon/audit.h"
 #include "daemon/endpoints.h"
 #include "daemon/events.h"
+#include "daemon/policy.h"
 #include "daemon/router.h"
 
 /* What a configuration is loaded from, and what is told of it; nothing is owned. */
@@ -20,6 +21,7 @@ struct qe_reload_parts {
 	struct qe_endpoints *endpoints;
 	struct qe_event_log *event_log;
 	struct qe_audit *audit; /* may be NULL */
+	struct qe_policy_keeper *policy;
 	struct qe_router *router;
 	unsigned n_workers;
 };
@@ -28,3 +30,6 @@ struct qe_reload_parts {
  * the one in effect. Both outcomes are logged. The result of the method "reload": see docs/rpc.md;
  * NULL without memory. */
 json_t *qe_reload(const struct qe_reload_parts *parts);
+/* The same for the policy file alone, which the configuration in effect names: the result of
+ * "policy.reload". */
+json_t *qe_reload_policy(const struct qe_reload_parts *parts);
