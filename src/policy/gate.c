@@ -229,12 +229,23 @@ static enum part advance(struct check *check, struct flow_view *view)
 	return PART;
 }
 
+/* What goes to who began a flow goes to this node if it is this node's. A host behind it may use
+ * the address of a peer, and so begin what the peer has not: another one's packets to the peer are
+ * no replies to that. */
+static bool leads_back(const struct check *check, const struct flow_view *view)
+{
+	return (check->packet->to == QE_POLICY_SELF) ==
+	       (flow_subject(view->data) == QE_POLICY_SELF);
+}
+
 static enum part follow(struct check *check, struct flow_view *view)
 {
 	enum part part;
 
 	if (!view->reply && flow_subject(view->data) != check->packet->from)
 		return INSTEAD;
+	if (view->reply && !leads_back(check, view))
+		return STRANGE;
 	if (view->generation != check->generation && !judge_again(check, view))
 		return INSTEAD;
 	part = advance(check, view);
@@ -296,6 +307,7 @@ static bool check_error(struct check *check)
 	struct flow_view view;
 
 	if (!flows_find(&check->gate->flows, &check->tuple.key, check->now, &view) ||
+		(!view.reply && !leads_back(check, &view)) ||
 		(view.generation != check->generation && !judge_again(check, &view)))
 		return judge(check);
 	check->result = (struct qe_policy_result){QE_ACTION_ALLOW, false, (uint32_t)view.data};

@@ -293,6 +293,34 @@ static void a_flow_is_one_nodes(void **state)
 	gate_close();
 }
 
+static bool crosses(uint32_t from, uint32_t to, const uint8_t *bytes, size_t len)
+{
+	struct qe_packet packet;
+	struct qe_gate_packet asked = {&packet, {bytes, len}, from, to, 1};
+
+	assert_int_equal(qe_packet_parse(&packet, asked.bytes), QE_OK);
+	return qe_gate_check(gate, nullptr, &policy, generation, &asked, now, &result) ==
+	       QE_ACTION_ALLOW;
+}
+
+/* A host behind this node sends as if it were the peer 8, and the peer 7 would answer that one. */
+static void a_borrowed_address_begins_nothing(void **state)
+{
+	struct spec there = spec_of(4, UDP, 8, 22, 7, 1000), back = spec_of(4, UDP, 7, 1000, 8, 22);
+	uint8_t bytes[200], quote[100];
+	size_t quote_len = build(quote, &there), len;
+
+	(void)state;
+	gate_open(self_may, false);
+	assert_true(crosses(SELF, 7, quote, quote_len));
+	assert_false(crosses(7, 8, bytes, build(bytes, &back)));
+	len = build_icmp(bytes, &back, 3, 0, quote, quote_len);
+	assert_false(crosses(7, 8, bytes, len));
+	assert_true(crosses(7, SELF, bytes, len));
+	assert_true(crosses(7, SELF, bytes, build(bytes, &back)));
+	gate_close();
+}
+
 static void mapped_addresses_are_not_ipv4(void **state)
 {
 	struct spec plain = spec_of(4, UDP, 1, 1000, 2, 53),
@@ -684,6 +712,7 @@ int main(void)
 		cmocka_unit_test(other_protocols_have_flows),
 		cmocka_unit_test(a_new_policy_judges_anew),
 		cmocka_unit_test(a_flow_is_one_nodes),
+		cmocka_unit_test(a_borrowed_address_begins_nothing),
 		cmocka_unit_test(mapped_addresses_are_not_ipv4),
 		cmocka_unit_test(caches_change_nothing),
 		cmocka_unit_test(fragments_follow_their_first),
