@@ -123,16 +123,9 @@ static uint64_t life_make(uint32_t version, uint8_t extra, enum track_state stat
 	       (uint64_t)state << 32 | seen;
 }
 
-static uint32_t idle_ticks(uint64_t life, uint32_t now)
-{
-	uint32_t idle = now - flow_seen(life);
-
-	return idle > UINT32_MAX / 2 ? 0 : idle; /* another thread may be ahead */
-}
-
 static bool has_expired(uint64_t life, uint32_t now)
 {
-	return idle_ticks(life, now) > track_timeouts[flow_state(life) % TRACK_STATES];
+	return flow_idle(flow_seen(life), now) > track_timeouts[flow_state(life) % TRACK_STATES];
 }
 
 static struct flow_key load_key(const struct flow_entry *entry)
@@ -346,8 +339,8 @@ static uint64_t rank_of(uint64_t life, uint32_t now)
 	if (has_expired(life, now))
 		return UINT64_C(3) << 32;
 	if (!track_is_replied(flow_state(life)))
-		return (UINT64_C(2) << 32) + idle_ticks(life, now);
-	return (UINT64_C(1) << 32) + idle_ticks(life, now);
+		return (UINT64_C(2) << 32) + flow_idle(flow_seen(life), now);
+	return (UINT64_C(1) << 32) + flow_idle(flow_seen(life), now);
 }
 
 static size_t count_owned(const struct flow_bucket *bucket, uint64_t data)

@@ -128,3 +128,11 @@ static inline uint32_t flow_seen(uint64_t life)
 {
 	return (uint32_t)life;
 }
+
+/* How many ticks ago that was. Other threads may be ahead of this one. */
+static inline uint32_t flow_idle(uint32_t seen, uint32_t now)
+{
+	uint32_t idle = now - seen;
+
+	return idle > UINT32_MAX / 2 ? 0 : idle;
+}

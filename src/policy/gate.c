@@ -498,7 +498,7 @@ static void on_flow(void *ctx, const struct flow_record *record)
 static void tell_flow(
 	const struct flow_record *record, qe_time now, const struct qe_gate_sink *sink)
 {
-	qe_time idle = (qe_time)(uint32_t)(tick_of(now) - record->seen) << TICK_SHIFT;
+	qe_time idle = (qe_time)flow_idle(record->seen, tick_of(now)) << TICK_SHIFT;
 	const struct flow_totals *totals = &record->totals;
 	struct qe_gate_flow flow = {
 		.packet = packet_of_key(&record->key, flow_subject(record->data)),
