@@ -16,24 +16,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "policy/flows.h"
-#include "policy/journal.h"
+#include "policy/gate_internal.h"
 #include "policy/tuple.h"
 
 constexpr size_t FRAGMENTS_MAX = 4096;
-constexpr size_t VERDICTS_MAX = 256;
-constexpr size_t RECORDS_MAX = 1024;
-constexpr unsigned SWEEPS = 8; /* for the whole table */
-constexpr size_t SWEEP_BUCKETS = 64;
 constexpr unsigned UPDATE_TRIES = 4;
-
-struct qe_gate {
-	struct flows flows, fragments;
-	struct queue verdicts, records;
-	struct denials denials;
-	uint64_t seed;
-	_Atomic(uint64_t) denied, bad_fragments;
-};
 
 /* One question and its answer. */
 struct check {
@@ -133,12 +120,7 @@ static uint64_t flow_data(uint32_t subject, uint32_t rule)
 	return (uint64_t)subject << 32 | rule;
 }
 
-static uint32_t flow_subject(uint64_t data)
-{
-	return (uint32_t)(data >> 32);
-}
-
-static struct qe_policy_packet packet_of_key(const struct flow_key *key, uint32_t subject)
+struct qe_policy_packet gate_packet_of_key(const struct flow_key *key, uint32_t subject)
 {
 	struct flow_parts parts = flow_key_parts(key);
 
@@ -157,7 +139,7 @@ static struct qe_policy_packet packet_of_key(const struct flow_key *key, uint32_
 static bool judge_again(struct check *check, struct flow_view *view)
 {
 	struct flow_key key = view->reply ? flow_key_reverse(&check->tuple.key) : check->tuple.key;
-	struct qe_policy_packet packet = packet_of_key(&key, flow_subject(view->data));
+	struct qe_policy_packet packet = gate_packet_of_key(&key, flow_subject(view->data));
 	struct qe_policy_result result;
 	uint64_t data;
 
@@ -475,17 +457,7 @@ enum qe_action qe_gate_check(struct qe_gate *gate, struct qe_gate_cache *cache,
 	return check.result.action;
 }
 
-/* ---- the control thread's part ---- */
-
-static const enum qe_gate_end ends[] = {
-	[FLOW_LIVES] = QE_GATE_LIVES,
-	[FLOW_EXPIRED] = QE_GATE_EXPIRED,
-	[FLOW_CLOSED] = QE_GATE_CLOSED,
-	[FLOW_DENIED] = QE_GATE_DENIED,
-	[FLOW_EVICTED] = QE_GATE_EVICTED,
-	[FLOW_REPLACED] = QE_GATE_REPLACED,
-	[FLOW_STOPPED] = QE_GATE_STOPPED,
-};
+/* ---- the gate ---- */
 
 /* From whichever thread ends a flow. */
 static void on_flow(void *ctx, const struct flow_record *record)
@@ -494,94 +466,6 @@ static void on_flow(void *ctx, const struct flow_record *record)
 
 	queue_push(&gate->records, record);
 }
-
-static void tell_flow(
-	const struct flow_record *record, qe_time now, const struct qe_gate_sink *sink)
-{
-	qe_time idle = (qe_time)flow_idle(record->seen, tick_of(now)) << TICK_SHIFT;
-	const struct flow_totals *totals = &record->totals;
-	struct qe_gate_flow flow = {
-		.packet = packet_of_key(&record->key, flow_subject(record->data)),
-		.to = totals->to,
-		.rule = (uint32_t)record->data,
-		.generation = record->generation,
-		.end = ends[record->end],
-		.started = totals->started,
-		.last = qe_time_max(totals->started, qe_time_since(idle, now)),
-		.packets = {totals->packets[0], totals->packets[1]},
-		.bytes = {totals->bytes[0], totals->bytes[1]},
-	};
-
-	if (sink->flow)
-		sink->flow(sink->ctx, &flow);
-}
-
-static void drain_flows(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
-{
-	struct flow_record record;
-
-	if (!gate->records.cells)
-		return;
-	for (size_t i = 0; i < RECORDS_MAX && queue_pop(&gate->records, &record); i++)
-		tell_flow(&record, now, sink);
-}
-
-static void drain_verdicts(struct qe_gate *gate, const struct qe_gate_sink *sink)
-{
-	struct qe_gate_verdict verdict;
-
-	for (size_t i = 0; i < VERDICTS_MAX && queue_pop(&gate->verdicts, &verdict); i++)
-		if (sink->verdict)
-			sink->verdict(sink->ctx, &verdict);
-}
-
-/* In portions that the queue of records has room for. A table that was never used is not read. */
-static void sweep(struct qe_gate *gate, size_t n_buckets, qe_time now, bool stop,
-	const struct qe_gate_sink *sink)
-{
-	size_t left = n_buckets;
-
-	if (atomic_load_explicit(&gate->flows.n_flows, memory_order_relaxed) == 0)
-		left = 0;
-	for (size_t n; left > 0; left -= n) {
-		n = left < SWEEP_BUCKETS ? left : SWEEP_BUCKETS;
-		flows_sweep(&gate->flows, n, tick_of(now), stop);
-		drain_flows(gate, now, sink);
-	}
-	drain_flows(gate, now, sink);
-	drain_verdicts(gate, sink);
-	denials_drain(&gate->denials, sink);
-}
-
-void qe_gate_sweep(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
-{
-	sweep(gate, gate->flows.n_buckets / SWEEPS + 1, now, false, sink);
-}
-
-void qe_gate_stop(struct qe_gate *gate, qe_time now, const struct qe_gate_sink *sink)
-{
-	sweep(gate, gate->flows.n_buckets, now, true, sink);
-}
-
-static uint64_t read_counter(const _Atomic(uint64_t) *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-void qe_gate_get_counters(const struct qe_gate *gate, struct qe_gate_counters *ret_counters)
-{
-	*ret_counters = (struct qe_gate_counters){
-		.flows = read_counter(&gate->flows.n_flows),
-		.created = read_counter(&gate->flows.created),
-		.evicted = read_counter(&gate->flows.evicted),
-		.denied = read_counter(&gate->denied),
-		.fragments = read_counter(&gate->bad_fragments),
-		.lost_verdicts = read_counter(&gate->verdicts.lost),
-		.lost_flows = read_counter(&gate->records.lost),
-	};
-}
-
-/* ---- the gate ---- */
 
 static enum qe_error prepare(struct qe_gate *gate, const struct qe_gate_settings *settings)
 {
