@@ -263,6 +263,13 @@ enum qe_error qe_node_visit_routes(const struct qe_node *node,
 	void (*visit)(void *ctx, const struct qe_route_status *status), void *ctx);
 void qe_node_visit_refusals(const struct qe_node *node,
 	void (*visit)(void *ctx, const struct qe_route_refusal *refusal), void *ctx);
+struct qe_route_counts {
+	size_t prefixes;  /* that are known */
+	size_t ways;      /* to them, of all peers */
+	size_t refused;   /* announcements */
+	uint64_t changes; /* of the routes in use, since the start */
+};
+struct qe_route_counts qe_node_count_routes(const struct qe_node *node);
 /* The route that a packet to the address takes; QE_ERR_NOT_FOUND. */
 enum qe_error qe_node_find_route(
 	const struct qe_node *node, const struct qe_addr *addr, struct qe_route *ret_route);

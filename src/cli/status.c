@@ -106,6 +106,17 @@ static void show_kept_out(json_t *routes)
 	}
 }
 
+static void show_routes(json_t *routes)
+{
+	uint64_t prefixes = qe_get_uint(routes, "prefixes"),
+		 refused = qe_get_uint(routes, "refused");
+
+	printf("%-11sto %" PRIu64 " %s", "Routes", prefixes, prefixes == 1 ? "prefix" : "prefixes");
+	if (refused)
+		printf(", %" PRIu64 " refused (quicether routes --rejected)", refused);
+	printf("\n");
+}
+
 static void show_status(json_t *status)
 {
 	char addresses[TEXT_SIZE];
@@ -120,6 +131,7 @@ static void show_status(json_t *status)
 	printf("%-11s%s, MTU %" PRIu64 ", %s\n", "Interface", qe_get_text(status, "tun.name"),
 		qe_get_uint(status, "tun.mtu"), addresses);
 	show_kept_out(qe_get(status, "host_routes.kept_out"));
+	show_routes(qe_get(status, "routes"));
 	printf("%-11s%s, cipher %s, fresh keys every %" PRIu64 " s\n", "Crypto",
 		qe_get_text(status, "crypto.provider"), qe_get_text(status, "crypto.cipher"),
 		qe_get_uint(status, "rotate_secs"));

@@ -97,7 +97,8 @@ static json_t *report_status(const struct qe_service *service, const struct qe_w
 		.crypto_provider = qe_node_crypto_provider(settings->node),
 		.listen = settings->listen,
 		.tun_segments_udp = settings->tun_segments_udp,
-		.routes = settings->routes,
+		.routes = qe_node_count_routes(settings->node),
+		.host_routes = settings->routes,
 		.started = settings->started,
 	};
 

@@ -300,20 +300,32 @@ static json_t *host_routes_json(const struct qe_report_facts *facts)
 {
 	struct host_routes routes = {.kept_out = json_array()};
 
-	qe_host_routes_visit(facts->routes, add_host_route, &routes);
+	qe_host_routes_visit(facts->host_routes, add_host_route, &routes);
 	return json_pack("{s:o, s:o}", "installed", count_json(routes.installed), "kept_out",
 		routes.kept_out);
+}
+
+static json_t *routes_json(const struct qe_report_facts *facts)
+{
+	const struct count counts[] = {
+		{"prefixes", facts->routes.prefixes},
+		{"ways", facts->routes.ways},
+		{"refused", facts->routes.refused},
+		{"changes", facts->routes.changes},
+	};
+
+	return counts_json(counts, sizeof(counts) / sizeof(counts[0]));
 }
 
 json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query)
 {
 	const struct qe_config *config = qe_directory_config(facts->directory);
 
-	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "version",
-		QE_VERSION, "node", node_json(facts), "state", "running", "uptime_secs",
+	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}",
+		"version", QE_VERSION, "node", node_json(facts), "state", "running", "uptime_secs",
 		seconds_json(qe_time_since(facts->started, query->now)), "listen",
-		endpoint_json(&facts->listen), "tun", tun_json(facts), "host_routes",
-		host_routes_json(facts), "crypto", crypto_json(facts), "rotate_secs",
+		endpoint_json(&facts->listen), "tun", tun_json(facts), "routes", routes_json(facts),
+		"host_routes", host_routes_json(facts), "crypto", crypto_json(facts), "rotate_secs",
 		config->security.rotate_secs, "peers", peer_counts_json(facts->directory, query),
 		"counters", counters_json(query), "workers", workers_json(query));
 }
@@ -327,6 +339,15 @@ static json_t *addresses_json(const struct qe_config_peer *peer)
 	json_array_append_new(list, overlay_json(&peer->id));
 	for (size_t i = 0; i < peer->n_prefixes; i++)
 		json_array_append_new(list, qe_report_prefix(&peer->prefixes[i]));
+	return list;
+}
+
+static json_t *prefixes_json(const struct qe_config_list *prefixes)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < prefixes->n; i++)
+		json_array_append_new(list, qe_report_prefix(&prefixes->prefixes[i]));
 	return list;
 }
 
@@ -387,10 +408,12 @@ static json_t *peer_json(
 {
 	const struct qe_peer_status *status = &known->status;
 
-	return json_pack("{s:s?, s:o, s:s, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o, s:o}",
+	return json_pack(
+		"{s:s?, s:o, s:s, s:o, s:o, s:b, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o}",
 		"name", peer->name, "id", qe_report_id(&peer->id), "state",
-		state_name(status->state), "addresses", addresses_json(peer), "groups",
+		state_name(status->state), "addresses", addresses_json(peer), "gateway_subnets",
+		prefixes_json(&peer->gateway_subnets), "exit", peer->exit, "groups",
 		names_json(&peer->groups), "endpoints", endpoints_json(&peer->endpoints), "links",
 		(int)status->n_links, "link", qe_report_link(known, now), "tx_packets",
 		count_json(status->tx_packets), "tx_bytes", count_json(status->tx_bytes),

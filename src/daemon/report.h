@@ -15,7 +15,8 @@ struct qe_report_facts {
 	const char *crypto_provider;
 	struct qe_endpoint listen;
 	bool tun_segments_udp;
-	const struct qe_host_routes *routes;
+	struct qe_route_counts routes;
+	const struct qe_host_routes *host_routes;
 	qe_time started;
 };
 

@@ -59,6 +59,20 @@ void qe_node_visit_refusals(const struct qe_node *node,
 	qe_rib_visit_rejected(node->routing.rib, visit_rejection, &to);
 }
 
+struct qe_route_counts qe_node_count_routes(const struct qe_node *node)
+{
+	struct qe_rib_counts rib = qe_rib_counts(node->routing.rib);
+	struct qe_route_counts counts = {
+		.prefixes = rib.prefixes,
+		.ways = rib.candidates,
+		.changes = rib.changes,
+	};
+
+	for (size_t i = 0; i < node->routing.n_slots; i++)
+		counts.refused += qe_rib_rejected(node->routing.rib, (uint32_t)i);
+	return counts;
+}
+
 enum qe_error qe_node_find_route(
 	const struct qe_node *node, const struct qe_addr *addr, struct qe_route *ret_route)
 {

@@ -47,6 +47,7 @@ def check_refusals(laptop):
     refused = {(route['node'], route['prefix']): route for route in laptop.call('routes', '--rejected')['rejected']}
     assert refused.keys() == {('owner', '192.168.8.0/24'), ('two', '0.0.0.0/0')}, refused
     assert all(route['reason'] for route in refused.values())
+    assert laptop.status()['routes']['refused'] == 2, laptop.status()['routes']
     said = laptop.run('routes', '--rejected', '--socket', laptop.socket).stdout
     assert '192.168.8.0/24' in said and 'owner' in said, said
     records = [json.loads(line) for line in (laptop.dir / 'audit.jsonl').read_text().splitlines()]
