@@ -301,14 +301,11 @@ static void on_published(void *ctx)
 		qe_workers_wake(daemon->workers);
 }
 
-/* Those of the start are seen by start_router. */
 static void on_route(void *ctx, const struct qe_prefix *prefix, const struct qe_route *route)
 {
 	struct daemon *daemon = ctx;
 
-	if (qe_router_routes(daemon->router))
-		qe_router_set_route(
-			daemon->router, prefix, route && route->next_hop != QE_NEXT_HOP_LOCAL);
+	qe_router_set_route(daemon->router, prefix, route && route->next_hop != QE_NEXT_HOP_LOCAL);
 }
 
 static void on_judged(void *ctx, size_t peer, const struct qe_prefix *prefix, bool gateway,
@@ -455,25 +452,28 @@ static void stop_tun(struct daemon *daemon)
 	qe_devices_close_tun(&daemon->devices);
 }
 
-static void set_route(void *ctx, const struct qe_route_status *status)
+static void on_unreachable(void *ctx, const struct qe_prefix *prefixes, size_t n)
 {
-	if (status->state == QE_ROUTE_BEST)
-		on_route(ctx, &status->route.prefix, &status->route);
+	struct daemon *daemon = ctx;
+	enum qe_error error = qe_node_set_withdrawn(daemon->node, prefixes, n, qe_clock_now());
+
+	if (error != QE_OK)
+		qe_log(&daemon->log, QE_LOG_ERROR, "not_withdrawn", nullptr,
+			"what cannot be reached is announced all the same: %s",
+			qe_error_text(error));
 }
 
 static enum qe_error start_router(struct daemon *daemon)
 {
+	const struct qe_router_sink sink = {on_unreachable, daemon};
 	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
 	char why_text[400] = "";
 	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
 	enum qe_error error = qe_router_start(
-		daemon->router, daemon->loop, daemon->netlink, &overlay, &why);
+		daemon->router, daemon->loop, daemon->netlink, &overlay, &sink, &why);
 
-	if (error == QE_OK)
-		error = qe_node_visit_routes(daemon->node, set_route, daemon);
 	if (error != QE_OK)
-		return fail(daemon, error, "%s", why_text[0] ? why_text : qe_error_text(error));
-	qe_router_run(daemon->router);
+		return fail(daemon, error, "%s", why_text);
 	return QE_OK;
 }
 

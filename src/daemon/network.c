@@ -46,8 +46,10 @@ static void changed(struct qe_watch *watch, unsigned)
 {
 	struct qe_network *network = QE_CONTAINER_OF(watch, struct qe_network, watch);
 
-	if (qe_netlink_monitor_drain(network->monitor))
-		(void)!qe_loop_set_alarm(network->loop, &network->alarm, qe_clock_now() + settles);
+	if (!qe_netlink_monitor_drain(network->monitor))
+		return;
+	qe_router_link_changed(network->router);
+	(void)!qe_loop_set_alarm(network->loop, &network->alarm, qe_clock_now() + settles);
 }
 
 /* The monitor comes first: what changes after the fingerprint was taken is told by it. */

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "daemon/host.h"
+#include "daemon/lan.h"
 #include "daemon/router.h"
 
 struct qe_router {
@@ -13,13 +14,38 @@ struct qe_router {
 	struct qe_loop *loop;
 	struct qe_watch watch;
 	struct qe_host_routes *routes;
+	struct qe_lan *lan;
+	struct qe_router_sink sink;
 };
+
+/* "All", which is what is accepted where nothing is said, does not go that far. */
+static bool names_default(const struct qe_config_list *accept)
+{
+	for (size_t i = 0; i < accept->n; i++) {
+		if (accept->prefixes[i].length == 0 &&
+			accept->origins[i].source != QE_SOURCE_DEFAULT)
+			return true;
+	}
+	return false;
+}
+
+static struct qe_host_routes_settings routes_settings(const struct qe_config *config)
+{
+	return (struct qe_host_routes_settings){
+		.interface = config->network.tun_name,
+		.accept = config->overlay.accept_routes.prefixes,
+		.n_accept = config->overlay.accept_routes.n,
+		.defaults = names_default(&config->overlay.accept_routes),
+		.over_lan = config->overlay.accept_routes_over_lan,
+	};
+}
 
 /* ---- the helper ---- */
 
 enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_config *config,
 	const struct qe_log *log, void (*forget)(void *ctx), void *ctx)
 {
+	const struct qe_host_routes_settings settings = routes_settings(config);
 	struct qe_router *router = malloc(sizeof(*router));
 	bool confined = false;
 	enum qe_error error;
@@ -28,8 +54,10 @@ enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_confi
 		return -ENOMEM;
 	*router = (struct qe_router){.config = config, .log = log};
 	error = qe_helper_new(&router->helper, config->network.tun_name, forget, ctx, &confined);
+	if (error == QE_OK)
+		error = qe_host_routes_new(&router->routes, &settings, router->helper, log);
 	if (error != QE_OK) {
-		free(router);
+		qe_router_free(router);
 		return error;
 	}
 	*ret_router = router;
@@ -40,6 +68,7 @@ struct qe_router *qe_router_free(struct qe_router *router)
 {
 	if (!router)
 		return nullptr;
+	qe_host_routes_free(router->routes);
 	qe_helper_free(router->helper);
 	free(router);
 	return nullptr;
@@ -73,28 +102,6 @@ static enum qe_error watch_helper(struct qe_router *router)
 
 /* ---- routes ---- */
 
-/* "All", which is what is accepted where nothing is said, does not go that far. */
-static bool names_default(const struct qe_config_list *accept)
-{
-	for (size_t i = 0; i < accept->n; i++) {
-		if (accept->prefixes[i].length == 0 &&
-			accept->origins[i].source != QE_SOURCE_DEFAULT)
-			return true;
-	}
-	return false;
-}
-
-static struct qe_host_routes_settings routes_settings(const struct qe_config *config)
-{
-	return (struct qe_host_routes_settings){
-		.interface = config->network.tun_name,
-		.accept = config->overlay.accept_routes.prefixes,
-		.n_accept = config->overlay.accept_routes.n,
-		.defaults = names_default(&config->overlay.accept_routes),
-		.over_lan = config->overlay.accept_routes_over_lan,
-	};
-}
-
 static void say_routes_failed(const struct qe_router *router, enum qe_error error)
 {
 	qe_log(router->log, QE_LOG_ERROR, "routes_failed", nullptr,
@@ -127,6 +134,56 @@ const struct qe_host_routes *qe_router_routes(const struct qe_router *router)
 	return router->routes;
 }
 
+/* ---- what is offered ---- */
+
+static void lan_changed(void *ctx, const struct qe_prefix *unreachable, size_t n)
+{
+	const struct qe_router *router = ctx;
+
+	router->sink.withdraw(router->sink.ctx, unreachable, n);
+}
+
+static size_t copy_offers(struct qe_prefix *to, const struct qe_config *config)
+{
+	const struct qe_config_list *lists[] = {
+		&config->network.advertise_subnets, &config->network.forward_subnets};
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		for (size_t j = 0; j < lists[i]->n; j++)
+			to[n++] = lists[i]->prefixes[j];
+	}
+	return n;
+}
+
+static enum qe_error configure_lan(struct qe_router *router)
+{
+	const struct qe_config *config = router->config;
+	size_t most = config->network.advertise_subnets.n + config->network.forward_subnets.n;
+	struct qe_prefix *offers = calloc(most + 1, sizeof(*offers));
+	struct qe_lan_settings settings = {
+		.tun_name = config->network.tun_name,
+		.prefixes = offers,
+		.probes = config->network.probe.prefixes,
+		.n_probes = config->network.probe.n,
+		.changed = lan_changed,
+		.ctx = router,
+	};
+	enum qe_error error;
+
+	if (!offers)
+		return -ENOMEM;
+	settings.n = copy_offers(offers, config);
+	error = qe_lan_configure(router->lan, &settings);
+	free(offers);
+	return error;
+}
+
+void qe_router_link_changed(struct qe_router *router)
+{
+	qe_lan_host_changed(router->lan);
+}
+
 /* ---- start and changes ---- */
 
 /* Without it the node still serves its own host. */
@@ -139,33 +196,38 @@ static void route_for_others(struct qe_router *router)
 		qe_log(router->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s", text);
 }
 
-enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
-	struct qe_netlink *netlink, const struct qe_addr *overlay, struct qe_text *why)
+static enum qe_error start_watching(struct qe_router *router, struct qe_netlink *netlink)
 {
-	struct qe_host_routes_settings settings = routes_settings(router->config);
+	QE_TRY(watch_helper(router));
+	QE_TRY(qe_lan_new(&router->lan, router->loop, netlink, router->log));
+	return configure_lan(router);
+}
+
+enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
+	struct qe_netlink *netlink, const struct qe_addr *overlay,
+	const struct qe_router_sink *sink, struct qe_text *why)
+{
 	bool has_overlay;
 	enum qe_error error;
 
 	router->loop = loop;
+	router->sink = *sink;
 	QE_TRY(qe_host_set_up(netlink, router->helper, router->config, overlay, &has_overlay, why));
 	if (!has_overlay)
 		qe_log(router->log, QE_LOG_WARN, "no_ipv6", nullptr,
 			"this host has no IPv6: overlay addresses cannot be reached from it");
 	route_for_others(router);
-	error = qe_host_routes_new(
-		&router->routes, &settings, router->helper, netlink, router->log);
-	if (error == QE_OK)
-		error = watch_helper(router);
-	if (error != QE_OK) {
-		qe_text_addf(why, "the host's routes cannot be set: %s", qe_error_text(error));
-		return error;
-	}
-	return QE_OK;
+	qe_host_routes_start(router->routes, netlink);
+	qe_router_run(router);
+	error = start_watching(router, netlink);
+	if (error != QE_OK)
+		qe_text_addf(why, "the host's network cannot be watched: %s", qe_error_text(error));
+	return error;
 }
 
 void qe_router_stop(struct qe_router *router)
 {
-	router->routes = qe_host_routes_free(router->routes);
+	router->lan = qe_lan_free(router->lan);
 	if (router->watch.ready)
 		qe_loop_remove(router->loop, &router->watch);
 	router->watch.ready = nullptr;
@@ -173,7 +235,7 @@ void qe_router_stop(struct qe_router *router)
 
 void qe_router_reconfigure(struct qe_router *router, const struct qe_config *config)
 {
-	struct qe_host_routes_settings settings = routes_settings(config);
+	const struct qe_host_routes_settings settings = routes_settings(config);
 	char text[400] = "";
 	struct qe_text why = qe_text_init(text, sizeof(text));
 	enum qe_error error;
@@ -183,6 +245,8 @@ void qe_router_reconfigure(struct qe_router *router, const struct qe_config *con
 	router->config = config;
 	route_for_others(router);
 	error = qe_host_routes_configure(router->routes, &settings);
+	if (error == QE_OK)
+		error = configure_lan(router);
 	if (error != QE_OK)
 		say_routes_failed(router, error);
 }

@@ -11,6 +11,13 @@
 
 struct qe_router;
 
+/* What the router tells the node. */
+struct qe_router_sink {
+	/* Of what this node offers to others, all that it cannot reach itself now. */
+	void (*withdraw)(void *ctx, const struct qe_prefix *prefixes, size_t n);
+	void *ctx;
+};
+
 /* Starts the helper: while there is no other thread, and as early as can be. forget: see
  * qe_helper_new. The configuration and the log must outlive it, or the configuration until
  * qe_router_reconfigure gives another. */
@@ -23,7 +30,8 @@ struct qe_router *qe_router_free(struct qe_router *router);
  * which overlay is the node's own, and the rest follows. On an error *why says what could not be
  * done; what the node can do without is only logged. */
 enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
-	struct qe_netlink *netlink, const struct qe_addr *overlay, struct qe_text *why);
+	struct qe_netlink *netlink, const struct qe_addr *overlay,
+	const struct qe_router_sink *sink, struct qe_text *why);
 /* Before the loop and the netlink socket go. */
 void qe_router_stop(struct qe_router *router);
 
@@ -31,9 +39,13 @@ void qe_router_stop(struct qe_router *router);
  * logged. */
 void qe_router_reconfigure(struct qe_router *router, const struct qe_config *config);
 
-/* The overlay leads there, or does so no more; gone: to no other node. */
+/* The overlay leads there, to another node, or does so no more; at any time, acted upon by
+ * qe_router_run once it is started. */
 void qe_router_set_route(struct qe_router *router, const struct qe_prefix *prefix, bool wanted);
+/* Addresses or routes have changed, but for the interface's own. */
 void qe_router_host_changed(struct qe_router *router);
+/* Anything has, a cable perhaps. */
+void qe_router_link_changed(struct qe_router *router);
 /* Does what has come up; cheap when that is nothing. */
 void qe_router_run(struct qe_router *router);
 

@@ -450,7 +450,7 @@ void qe_host_routes_run(struct qe_host_routes *routes)
 	bool all = routes->host_changed || routes->settings_changed;
 	enum qe_error error = QE_OK;
 
-	if ((!all && routes->n_changes == 0) || take_changes(routes) != QE_OK)
+	if (!routes->netlink || (!all && routes->n_changes == 0) || take_changes(routes) != QE_OK)
 		return;
 	if (routes->host_changed)
 		error = look_at_host(routes);
@@ -487,15 +487,14 @@ enum qe_error qe_host_routes_configure(
 
 enum qe_error qe_host_routes_new(struct qe_host_routes **ret_routes,
 	const struct qe_host_routes_settings *settings, struct qe_helper *helper,
-	struct qe_netlink *netlink, const struct qe_log *log)
+	const struct qe_log *log)
 {
 	struct qe_host_routes *routes = malloc(sizeof(*routes));
 	enum qe_error error;
 
 	if (!routes)
 		return -ENOMEM;
-	*routes = (struct qe_host_routes){
-		.helper = helper, .netlink = netlink, .log = log, .host_changed = true};
+	*routes = (struct qe_host_routes){.helper = helper, .log = log};
 	strncpy(routes->interface, settings->interface, sizeof(routes->interface) - 1);
 	error = qe_host_routes_configure(routes, settings);
 	if (error != QE_OK) {
@@ -504,6 +503,12 @@ enum qe_error qe_host_routes_new(struct qe_host_routes **ret_routes,
 	}
 	*ret_routes = routes;
 	return QE_OK;
+}
+
+void qe_host_routes_start(struct qe_host_routes *routes, struct qe_netlink *netlink)
+{
+	routes->netlink = netlink;
+	routes->host_changed = true;
 }
 
 struct qe_host_routes *qe_host_routes_free(struct qe_host_routes *routes)

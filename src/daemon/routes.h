@@ -34,10 +34,12 @@ struct qe_host_route {
 	char interface[QE_INTERFACE_NAME_SIZE]; /* may be empty */
 };
 
-/* Nothing is owned; helper and netlink must outlive it. */
+/* Nothing is owned; the helper must outlive it. */
 enum qe_error qe_host_routes_new(struct qe_host_routes **ret_routes,
 	const struct qe_host_routes_settings *settings, struct qe_helper *helper,
-	struct qe_netlink *netlink, const struct qe_log *log);
+	const struct qe_log *log);
+/* Once the interface is up: until then nothing is done. netlink: must outlive it, too. */
+void qe_host_routes_start(struct qe_host_routes *routes, struct qe_netlink *netlink);
 /* The interface, which is about to go, takes its routes with it. NULL-safe. */
 struct qe_host_routes *qe_host_routes_free(struct qe_host_routes *routes);
 

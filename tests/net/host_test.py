@@ -40,6 +40,10 @@ def state(host):
             *(host.ip(family, 'route', 'show', 'table', 'all').stdout for family in ('-4', '-6'))]
 
 
+def rules(host):
+    return [host.ip(family, *words).stdout for family in ('-4', '-6') for words in (('rule',), ('route', 'show', 'table', 'all'))]
+
+
 def processes(node):
     """The daemon's and the helper's process id."""
     pids = command('ip', 'netns', 'pids', node.host.netns).stdout.split()
@@ -77,8 +81,8 @@ def check_rights(node):
 
 def check_gateway_at_work(laptop, gateway, nas, before):
     assert forwarding(gateway.host) == ['1', '1', '0', '1', '1', '2'], forwarding(gateway.host)
-    rules = gateway.host.run('nft', 'list', 'ruleset').stdout
-    assert rules.startswith(before[1]) and 'table inet quicether_quicether0' in rules, rules
+    tables = gateway.host.run('nft', 'list', 'ruleset').stdout
+    assert tables.startswith(before[1]) and 'table inet quicether_quicether0' in tables, tables
     with nas.accept_on('192.168.7.9', 80) as listener, laptop.host.connect_to('192.168.7.9', 80):
         assert listener.accept()[1][0] == '192.168.7.1'  # and not the laptop's
 
@@ -126,6 +130,54 @@ def check_lan(laptop, gateway):
     laptop.wait_connected(gateway)
 
 
+def check_lan_side(laptop, gateway, nas):
+    """What the gateway cannot reach itself is no route of the laptop's: a cable is pulled, or the probe does not answer."""
+    for break_it, mend_it in (
+            (lambda: nas.ip('link', 'set', 'eth0', 'down'), lambda: nas.ip('link', 'set', 'eth0', 'up')),
+            (lambda: gateway.host.ip('link', 'set', 'eth1', 'down'), lambda: gateway.host.ip('link', 'set', 'eth1', 'up')),
+            (lambda: nas.sysctl('net.ipv4.icmp_echo_ignore_all', 1), lambda: nas.sysctl('net.ipv4.icmp_echo_ignore_all', 0))):
+        wait_until('the LAN is announced', lambda: LAN in routes(laptop.host))
+        break_it()
+        wait_until('the LAN is withdrawn', lambda: LAN not in routes(laptop.host))
+        mend_it()
+    wait_until('the LAN is announced again', lambda: LAN in routes(laptop.host))
+    assert gateway.daemon.said().count('lan_down') >= 3 and 'no probe answers' in gateway.daemon.said()
+
+
+def check_default(laptop, gateway, nas):
+    """All of the laptop's packets go to the gateway, but for the tunnel's own, which need the laptop's default route."""
+    laptop.host.route('default', pair.outside(2))
+    gateway.host.address('lo', '203.0.113.2/32')
+    gateway.host.route('198.51.100.0/24', '192.168.7.9')
+    nas.address('eth0', '198.51.100.9/24')
+    nas.route('203.0.113.0/24', '192.168.7.1')  # would show what leaves the laptop outside of the tunnel
+    laptop.stop()
+    before = rules(laptop.host)
+    peers = [pair.row(gateway, 2, '203.0.113.2', exit=True)]
+    for end in (laptop.stop, laptop.kill):
+        laptop.configure(network=pair.own(1), overlay={'default_gateway': gateway.name}, peers=peers)
+        laptop.start()
+        laptop.wait_connected(gateway)
+        assert '0.0.0.0/0' in kept_out(laptop) and pair.TUN not in laptop.host.ip('route', 'get', '198.51.100.9').stdout
+        laptop.configure(network=pair.own(1), overlay={'default_gateway': gateway.name, 'accept_routes': 'all'}, peers=peers)
+        laptop.call('reload')
+        wait_until('the default route leads into the tunnel',
+                   lambda: pair.TUN in laptop.host.ip('route', 'get', '198.51.100.9').stdout)
+        with nas.accept_on('198.51.100.9', 80) as listener, laptop.host.connect_to('198.51.100.9', 80):
+            assert listener.accept()[1][0] == '192.168.7.1'
+        assert laptop.peer(gateway)['link']['remote'].startswith('203.0.113.2:')
+        helper = processes(laptop)[1]
+        end()
+        wait_until('the helper is gone', lambda helper=helper: not pathlib.Path(f'/proc/{helper}').exists())
+        assert rules(laptop.host) == before, (before, rules(laptop.host))
+    gateway.host.ip('address', 'delete', '203.0.113.2/32', 'dev', 'lo')
+    gateway.host.ip('route', 'delete', '198.51.100.0/24')
+    laptop.configure(network=pair.own(1), peers=[pair.row(gateway, 2, pair.outside(2), subnets=[LAN])])
+    laptop.start()
+    laptop.wait_connected(gateway)
+    wait_until('the LAN is announced', lambda: LAN in routes(laptop.host))
+
+
 def check_without_helper(laptop, gateway, nas):
     """Somebody has killed it: that is told, and the tunnel goes on."""
     os.kill(processes(laptop)[1], signal.SIGKILL)
@@ -145,7 +197,7 @@ def main():
         hosts[1].sysctl('net.ipv4.conf.all.accept_redirects', 0)
         hosts[1].sysctl('net.ipv6.conf.eth1.forwarding', 1)
         laptop.configure(network=pair.own(1), peers=[pair.row(gateway, 2, pair.outside(2), subnets=[LAN, 'fd07::/64'])])
-        gateway.configure(network=pair.own(2, advertise_subnets=[LAN, 'fd07::/64'], masquerade=[LAN]),
+        gateway.configure(node={'role': 'gateway'}, network=pair.own(2, advertise_subnets=[LAN, 'fd07::/64'], forward_subnets=['0.0.0.0/0'], masquerade=[LAN, '198.51.100.0/24'], probe=['192.168.7.9']),
                           peers=[pair.row(laptop, 1, pair.outside(1))])
         before = state(hosts[1])
         laptop.start()
@@ -153,6 +205,8 @@ def main():
         check_rights(gateway)
         check_helper_listens_to_nobody(gateway)
         check_lan(laptop, gateway)
+        check_lan_side(laptop, gateway, nas)
+        check_default(laptop, gateway, nas)
         check_without_helper(laptop, gateway, nas)
         assert state(hosts[1]) == before, (before, state(hosts[1]))
 

@@ -76,17 +76,21 @@ def change_prefixes(hub):
     assert refused['192.168.9.0/24']['node'] == 'friend' and '192.168.10.0/24' not in refused, refused
 
 
+def routes_of(hub):
+    return [route['dst'] for route in json.loads(hub.node.host.ip('-j', 'route', 'show', 'dev', 'quicether0').stdout)]
+
+
 def change_host(hub):
     """Addresses of the interface, and routes of the host."""
     hub.sections = {'network': {'tun_addr': ['100.64.0.1/24']}}
     hub.friend_keys = {'subnets': ['192.168.10.0/24'], 'endpoints': ['10.0.2.2:7844']}
     assert hub.reload()['keys'] == ['network.tun_addr']
     assert '100.64.0.1/24' in hub.node.host.ip('address', 'show', 'dev', 'quicether0').stdout
-    assert 'quicether0' in hub.node.host.ip('route', 'get', '192.168.10.1').stdout
+    wait_until('the host has the route', lambda: '192.168.10.0/24' in routes_of(hub))
     hub.sections, hub.friend_keys = {}, {}
     assert hub.reload()['changed'] == ['friend']
     assert '100.64.0.1' not in hub.node.host.ip('address', 'show', 'dev', 'quicether0').stdout
-    assert '192.168.10.0' not in hub.node.host.ip('route', 'show', 'table', 'all').stdout
+    wait_until('the host has it no more', lambda: '192.168.10.0/24' not in routes_of(hub))
 
 
 def refuse(hub):

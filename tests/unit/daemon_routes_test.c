@@ -63,9 +63,9 @@ static void open_host(struct host *host, const struct qe_host_routes_settings *s
 	host->tunnel = open_tun(host, "tunnel");
 	add_addr(host, "10.1.2.3", 24);
 	add_addr(host, "2001:db8:1::3", 64);
-	assert_int_equal(qe_host_routes_new(
-				 &host->routes, settings, host->helper, host->netlink, &host->log),
-		QE_OK);
+	assert_int_equal(
+		qe_host_routes_new(&host->routes, settings, host->helper, &host->log), QE_OK);
+	qe_host_routes_start(host->routes, host->netlink);
 }
 
 static void close_host(struct host *host)
