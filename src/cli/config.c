@@ -53,6 +53,8 @@ enum qe_exit qe_command_config_validate(const struct qe_args *args)
 	if (code != QE_EXIT_OK)
 		return code;
 	code = check_identity(args, config);
+	if (code == QE_EXIT_OK)
+		code = qe_settings_check_policy(args, config);
 	if (code == QE_EXIT_OK && qe_args_get(args, "json"))
 		code = qe_print_json(json_pack("{s:b,s:s?,s:I}", "ok", 1, "file", config->file,
 			"peers", (json_int_t)config->n_peers));

@@ -130,7 +130,9 @@ static const struct qe_command commands[] = {
 	{
 		.name = "config validate",
 		.summary = "Check the configuration.",
-		.description = "Prints every error with file, line, column and key.",
+		.description = "Prints every error with file, line, column and key, those of its "
+			       "policy file "
+			       "too.",
 		.takes_config = true,
 		.examples = {"quicether config validate --config ./config.toml"},
 		.run = qe_command_config_validate,

@@ -16,14 +16,13 @@ struct setting {
 };
 
 /* The key may not be there yet, or not be the caller's to read. */
-static enum qe_error init_members(struct setting *setting)
+static enum qe_error init_members(struct qe_policy_members *members, const struct qe_config *config)
 {
 	struct qe_key *key;
 
-	if (qe_key_load(&key, setting->config->node.key_file) != QE_OK)
-		return qe_policy_members_init(&setting->members, setting->config, nullptr);
-	enum qe_error error = qe_policy_members_init(
-		&setting->members, setting->config, qe_key_get_id(key));
+	if (qe_key_load(&key, config->node.key_file) != QE_OK)
+		return qe_policy_members_init(members, config, nullptr);
+	enum qe_error error = qe_policy_members_init(members, config, qe_key_get_id(key));
 	qe_key_free(key);
 	return error;
 }
@@ -35,7 +34,7 @@ static enum qe_exit init(struct setting *setting, const struct qe_args *args, co
 	if (code != QE_EXIT_OK)
 		return code;
 	setting->file = file ? file : setting->config->security.policy_file;
-	enum qe_error error = init_members(setting);
+	enum qe_error error = init_members(&setting->members, setting->config);
 	if (error == QE_OK)
 		return QE_EXIT_OK;
 	qe_config_free(setting->config);
@@ -196,4 +195,30 @@ enum qe_exit qe_command_policy_explain(const struct qe_args *args)
 				: "then whatever is routed is allowed");
 	done(&setting);
 	return code;
+}
+
+/* ---- as a part of a configuration ---- */
+
+enum qe_exit qe_settings_check_policy(const struct qe_args *args, const struct qe_config *config)
+{
+	static struct qe_policy_findings findings;
+	struct qe_policy_members members;
+	struct qe_policy_source source;
+
+	if (!config->security.policy_file)
+		return QE_EXIT_OK;
+	enum qe_error error = init_members(&members, config);
+	if (error == QE_OK) {
+		error = qe_policy_load(
+			&source, config->security.policy_file, members.items, members.n, &findings);
+		qe_policy_members_done(&members);
+	}
+	if (error == QE_OK)
+		qe_policy_source_done(&source);
+	if (error == QE_OK && findings.failures.n)
+		return qe_fail_diagnostics(args, QE_EXIT_ERROR, &findings.failures);
+	if (error != QE_OK && findings.errors.n)
+		return qe_fail_diagnostics(args, qe_exit_of(error), &findings.errors);
+	return error == QE_OK ? QE_EXIT_OK
+			      : qe_fail(args, QE_EXIT_ERROR, "%s", qe_error_text(error));
 }

@@ -81,6 +81,8 @@ def reload_refuses(hub):
         ('[[rules]', 'Error while parsing'),
     ]:
         hub.write(text)
+        done = hub.node.run('config', 'validate', '--config', hub.node.config, check=False)
+        assert done.returncode == 1 and about.replace('\\', '') in done.stderr, done
         for words in (('policy', 'reload'), ('reload',)):
             code, answer = hub.ask(*words)
             assert code == 1 and not answer['ok'], (words, answer)
