@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/time.h"
 #include "crypto/node_id.h"
 #include "net/addr.h"
 #include "os/appender.h"
@@ -15,8 +16,23 @@
 
 constexpr size_t time_size = 32;
 
+/* What a peer can cause without end fills no disk: of each kind so many of a peer's records are
+ * taken at once, and then one each interval; the others count as lost. */
+enum kind : uint8_t { CONNECTIONS, ROUTES, KINDS };
+
+static const struct {
+	unsigned burst;
+	qe_time interval;
+} limits[KINDS] = {
+	[CONNECTIONS] = {64, 10 * QE_SECOND},
+	[ROUTES] = {2560, QE_SECOND}, /* all that is kept of what it announces, twice */
+};
+
+constexpr size_t places = 1024; /* peers beyond share them */
+
 struct qe_audit {
 	struct qe_appender *appender;
+	qe_time full_at[places][KINDS]; /* when all of the burst may be taken again */
 };
 
 /* RFC 3339, UTC, to the millisecond. */
@@ -113,6 +129,21 @@ void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields)
 	free(text);
 }
 
+/* ---- not too many ---- */
+
+static bool take(struct qe_audit *audit, enum kind kind, size_t peer)
+{
+	qe_time *full_at = &audit->full_at[peer % places][kind], now = qe_clock_now();
+	qe_time interval = limits[kind].interval, from = qe_time_max(*full_at, now);
+
+	if (from - now > (limits[kind].burst - 1) * interval) {
+		qe_appender_add_lost(audit->appender);
+		return false;
+	}
+	*full_at = from + interval;
+	return true;
+}
+
 /* ---- peers ---- */
 
 /* Of a peer, or of somebody who is none. The name is what this node calls it. */
@@ -164,10 +195,12 @@ void qe_audit_event(
 		return;
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
-		qe_audit_add(audit, "peer_connected", describe(directory, event));
+		if (take(audit, CONNECTIONS, event->peer))
+			qe_audit_add(audit, "peer_connected", describe(directory, event));
 		break;
 	case QE_EVENT_PEER_DOWN:
-		qe_audit_add(audit, "peer_disconnected", describe_end(directory, event));
+		if (take(audit, CONNECTIONS, event->peer))
+			qe_audit_add(audit, "peer_disconnected", describe_end(directory, event));
 		break;
 	case QE_EVENT_STRANGER:
 		qe_audit_add(audit, "auth_failed", describe_refusal(directory, event));
@@ -185,7 +218,7 @@ void qe_audit_route(struct qe_audit *audit, const struct qe_directory *directory
 	const struct qe_config_peer *peer = qe_directory_peer(directory, route->peer);
 	char id[QE_NODE_ID_TEXT_SIZE], prefix[QE_PREFIX_TEXT_SIZE];
 
-	if (!audit || !peer)
+	if (!audit || !peer || !take(audit, ROUTES, route->peer))
 		return;
 	qe_node_id_format(id, &peer->id);
 	qe_prefix_format(prefix, &route->prefix);
