@@ -55,6 +55,12 @@ static inline struct flow_key flow_key_make(const struct qe_addr *source,
 /* Of the datagram that fragments belong to; protocol: 0 for IPv6. It has no reverse. */
 struct flow_key flow_key_make_fragments(const struct qe_addr *source,
 	const struct qe_addr *destination, uint8_t protocol, uint32_t id, uint32_t subject);
+/* Of the datagram's rest of a key: a part of the subject that is enough to tell them apart. */
+static inline uint32_t flow_key_subject(uint64_t rest)
+{
+	return (uint32_t)rest >> KEY_SUBJECT;
+}
+
 struct flow_key flow_key_reverse(const struct flow_key *key);
 
 static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)

@@ -343,17 +343,29 @@ static uint64_t rank_of(uint64_t life, uint32_t now)
 	return (UINT64_C(1) << 32) + flow_idle(flow_seen(life), now);
 }
 
-static size_t count_owned(const struct flow_bucket *bucket, uint64_t data)
+static uint32_t owner_at(const struct flows *flows, const struct flow_entry *entry)
+{
+	return flows->settings.of_fragments ? flow_key_subject(load(&entry->key[4]))
+					    : (uint32_t)(load(&entry->data) >> 32);
+}
+
+static uint32_t owner_of(const struct flows *flows, const struct flow *flow)
+{
+	return flows->settings.of_fragments ? flow_key_subject(flow->key.rest)
+					    : (uint32_t)(flow->data >> 32);
+}
+
+static size_t count_owned(const struct flows *flows, size_t bucket, uint32_t owner)
 {
 	size_t n = 0;
 
 	for (size_t way = 0; way < WAYS; way++)
-		n += load(&bucket->entries[way].data) >> 32 == data >> 32;
+		n += owner_at(flows, &flows->buckets[bucket].entries[way]) == owner;
 	return n;
 }
 
-/* own: NULL, or whose owner's alone. */
-static void consider_taken(const struct flows *flows, size_t bucket, const uint64_t *own,
+/* own: NULL, or whose alone. */
+static void consider_taken(const struct flows *flows, size_t bucket, const uint32_t *own,
 	uint32_t now, struct candidate *best)
 {
 	const struct flow_bucket *at = &flows->buckets[bucket];
@@ -364,14 +376,14 @@ static void consider_taken(const struct flows *flows, size_t bucket, const uint6
 
 		if (is_claimed(tag) || rank <= best->rank ||
 			(own && !has_expired(life, now) &&
-				load(&at->entries[way].data) >> 32 != *own >> 32))
+				owner_at(flows, &at->entries[way]) != *own))
 			continue;
 		*best = (struct candidate){bucket * WAYS + way, tag, life, rank};
 	}
 }
 
 static struct candidate choose(
-	const struct flows *flows, uint64_t hash, uint64_t data, uint32_t now)
+	const struct flows *flows, uint64_t hash, uint32_t owner, uint32_t now)
 {
 	size_t first = first_bucket(flows, hash), second = second_bucket(flows, hash), n_own;
 	struct candidate best = {};
@@ -380,10 +392,9 @@ static struct candidate choose(
 	consider_free(flows, second, &best);
 	if (best.rank > 0)
 		return best;
-	n_own = count_owned(&flows->buckets[first], data) +
-		count_owned(&flows->buckets[second], data);
-	consider_taken(flows, first, n_own >= WAYS ? &data : nullptr, now, &best);
-	consider_taken(flows, second, n_own >= WAYS ? &data : nullptr, now, &best);
+	n_own = count_owned(flows, first, owner) + count_owned(flows, second, owner);
+	consider_taken(flows, first, n_own >= WAYS ? &owner : nullptr, now, &best);
+	consider_taken(flows, second, n_own >= WAYS ? &owner : nullptr, now, &best);
 	return best;
 }
 
@@ -436,7 +447,7 @@ bool flows_insert(
 	uint64_t hash = flow_key_hash(&flow->key, flows->settings.seed);
 
 	for (unsigned i = 0; i < INSERT_TRIES; i++) {
-		struct candidate at = choose(flows, hash, flow->data, now);
+		struct candidate at = choose(flows, hash, owner_of(flows, flow), now);
 
 		if (!take_place(flows, &at, now))
 			continue;

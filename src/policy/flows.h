@@ -52,7 +52,8 @@ struct flow_record {
 };
 
 struct flows_settings {
-	size_t max; /* rounded up to a power of two */
+	size_t max;        /* rounded up to a power of two */
+	bool of_fragments; /* a flow's owner is in its key, else in the upper half of data */
 	uint64_t seed;
 	/* Also keep totals, and tell them once of a flow that a sweep finds alive, and when it
 	 * ends; from the thread that does it. NULL: nothing is kept. */
@@ -95,7 +96,7 @@ bool flows_look(const struct flows *flows, struct flow_ref ref, bool reply, uint
 bool flows_touch(struct flows *flows, struct flow_ref ref, bool reply, uint32_t generation,
 	uint32_t now, uint64_t *ret_data);
 /* If need be in the place of another flow: one that has expired; else one that nobody has answered;
- * else the one that has been silent longest. An owner (the upper half of data) that has half of the
+ * else the one that has been silent longest. An owner that has half of the
  * places in question gives one of its own. False: others were faster, several times. */
 bool flows_insert(
 	struct flows *flows, const struct flow *flow, uint32_t now, struct flow_ref *ret_ref);

@@ -478,6 +478,7 @@ static enum qe_error prepare(struct qe_gate *gate, const struct qe_gate_settings
 					}));
 	QE_TRY(flows_init(&gate->fragments, &(struct flows_settings){
 						    .max = FRAGMENTS_MAX,
+						    .of_fragments = true,
 						    .seed = settings->seed,
 					    }));
 	if (settings->account)

@@ -505,6 +505,25 @@ static void fragments_have_no_replies(void **state)
 	gate_close();
 }
 
+/* Who begins many datagrams has half of the memory for them at the most. */
+static void a_flood_of_fragments_leaves_others(void **state)
+{
+	static const uint8_t payload[100];
+	struct spec own = spec_of(4, UDP, 1, 1000, 2, 53), theirs = spec_of(4, UDP, 2, 0, 1, 53);
+
+	(void)state;
+	own.payload = theirs.payload = payload;
+	own.payload_len = theirs.payload_len = sizeof(payload);
+	gate_open(all_may, false);
+	assert_true(piece(SELF, &own, 1, 0, 24, true));
+	for (unsigned i = 0; i < 30000; i++) {
+		theirs.source_port = 1 + i; /* a flow each */
+		assert_true(piece(PEER, &theirs, i, 0, 24, true));
+	}
+	assert_true(piece(SELF, &own, 1, 24, 24, true));
+	gate_close();
+}
+
 static void fragments_heed_a_new_policy(void **state)
 {
 	static const uint8_t payload[1000];
@@ -723,6 +742,7 @@ int main(void)
 		cmocka_unit_test(fragments_hold_no_fragments),
 		cmocka_unit_test(headers_do_not_grow),
 		cmocka_unit_test(fragments_have_no_replies),
+		cmocka_unit_test(a_flood_of_fragments_leaves_others),
 		cmocka_unit_test(fragments_heed_a_new_policy),
 		cmocka_unit_test(flows_are_accounted_for),
 		cmocka_unit_test(a_stop_ends_all_flows),
