@@ -13,7 +13,7 @@ static const struct index_inner no_inner = {
 	.children = {NO_LEAVES_8, NO_LEAVES_8, NO_LEAVES_8, NO_LEAVES_8, NO_LEAVES_8, NO_LEAVES_8,
 		NO_LEAVES_8, NO_LEAVES_8}};
 
-/* The lengths of the prefixes that end in a level, and how many bits end there. */
+/* The lengths of the prefixes that end in each level. */
 struct level {
 	int min, max;
 };
@@ -134,28 +134,36 @@ static void paint_range(const struct paint *paint, uint32_t addr, int length, ui
 		*hop_at(paint, addr + i * step) = hop;
 }
 
-/* The routes of some slots in the order of their addresses, so that the longer ones paint over. */
+static void paint_own(const struct paint *paint, const struct trie_node *node, int depth,
+	unsigned slot, uint32_t addr)
+{
+	for (int length = 0; length < trie_stride; length++) {
+		uint64_t own = trie_own_bit(slot, length);
+		int whole = depth + length;
+
+		if (trie_own_begins(slot, length) && (node->has.own & own) &&
+			whole > paint->above && whole <= levels[paint->level].max)
+			paint_range(paint, addr, whole, pack(trie_own(node, own)));
+	}
+}
+
+/* Some slots' routes of that level in the order of their addresses, so that the longer ones paint
+ * over. */
 static void paint_slots(const struct paint *paint, const struct trie_node *node, int depth,
 	uint32_t addr, unsigned first, unsigned n)
 {
+	int below = depth + trie_stride;
+
 	for (unsigned slot = first; slot < first + n; slot++) {
 		uint64_t bit = UINT64_C(1) << slot;
 		uint32_t at = depth < 0 ? (uint32_t)slot << 31 : addr | slot << (26 - depth);
 
-		for (int length = 0; length < trie_stride; length++) {
-			uint64_t own = trie_own_bit(slot, length);
-			bool begins = (slot & ((64u >> length) - 1)) == 0;
-
-			if (begins && (node->has.own & own) && depth + length > paint->above &&
-				depth + length <= levels[paint->level].max)
-				paint_range(paint, at, depth + length, pack(trie_own(node, own)));
-		}
-		if (depth + trie_stride > 24) {
+		paint_own(paint, node, depth, slot, at);
+		if (below > 24) {
 			if ((node->has.children | node->has.lone) & bit)
 				*hop_at(paint, at) = index_ask_trie;
-		} else if ((node->has.children & bit) &&
-			   depth + trie_stride <= levels[paint->level].max)
-			paint_slots(paint, *trie_child(node, bit), depth + trie_stride, at, 0, 64);
+		} else if ((node->has.children & bit) && below <= levels[paint->level].max)
+			paint_slots(paint, *trie_child(node, bit), below, at, 0, 64);
 	}
 }
 

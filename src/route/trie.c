@@ -309,9 +309,8 @@ void trie_visit(const struct trie_node *node,
 
 		for (int length = 0; length < trie_stride; length++) {
 			uint64_t own = trie_own_bit(slot, length);
-			bool begins = (slot & ((64u >> length) - 1)) == 0;
 
-			if (begins && (node->has.own & own))
+			if (trie_own_begins(slot, length) && (node->has.own & own))
 				visit(ctx, trie_own(node, own));
 		}
 		if (node->has.lone & bit)

@@ -105,7 +105,13 @@ TRIE_INLINE struct qe_route *trie_own(const struct trie_node *node, uint64_t bit
 	return &trie_routes(node)[trie_count(node->has.lone) + trie_rank(node->has.own, bit)];
 }
 
-/* The bit of a node's own prefix that begins at the slot; length is 0 to 5. */
+/* Whether a prefix of that length, 0 to 5, can begin at the slot. */
+static inline bool trie_own_begins(unsigned slot, int length)
+{
+	return (slot & ((64u >> length) - 1)) == 0;
+}
+
+/* The bit of a node's own prefix of that length that contains the slot. */
 static inline uint64_t trie_own_bit(unsigned slot, int length)
 {
 	return UINT64_C(1) << (1u << length | slot >> (trie_stride - length));
