@@ -23,6 +23,9 @@ constexpr size_t QUEUE_BYTES_MAX = 192 * 1024; /* for a peer without a link */
 constexpr size_t QUEUE_PACKETS_MAX = 16;
 constexpr size_t BLOCKED_PACKETS_MAX = 24; /* for a peer whose window is full */
 constexpr qe_time BLOCKED_AGE_MAX = 10 * QE_MILLISECOND;
+/* Of packets from other peers, which nobody can be told to hold back. */
+constexpr size_t FORWARDED_PACKETS_MAX = 128;
+constexpr qe_time FORWARDED_AGE_MAX = 50 * QE_MILLISECOND;
 constexpr size_t POOL_RESERVE = 8; /* packets that no queue may take: the TUN is read into them */
 constexpr qe_time TUN_PAUSE = 10 * QE_MILLISECOND;
 constexpr qe_time TUN_PAUSE_SHARED = QE_MILLISECOND / 2;
@@ -137,15 +140,19 @@ void egress_resume(struct qe_shard *shard)
 }
 
 /* One that is blocked keeps what leaves soon, and what else fits the pool; the tail is dropped. */
-static bool is_full(const struct qe_shard *shard, struct shard_peer *speer, size_t len)
+static bool is_full(
+	const struct qe_shard *shard, struct shard_peer *speer, const struct shard_packet *packet)
 {
 	if (qe_list_empty(&speer->queue))
 		return false;
+	qe_time age = qe_time_since(first_packet(speer)->arrived, shard->now);
+
+	if (speer->blocked && packet->from != FROM_TUN)
+		return speer->queued_packets >= FORWARDED_PACKETS_MAX || age > FORWARDED_AGE_MAX;
 	if (speer->blocked && is_shared(shard))
-		return speer->queued_packets >= BLOCKED_PACKETS_MAX ||
-		       qe_time_since(first_packet(speer)->arrived, shard->now) > BLOCKED_AGE_MAX;
+		return speer->queued_packets >= BLOCKED_PACKETS_MAX || age > BLOCKED_AGE_MAX;
 	return speer->queued_packets >= QUEUE_PACKETS_MAX ||
-	       speer->queued_bytes + len > QUEUE_BYTES_MAX;
+	       speer->queued_bytes + packet->len > QUEUE_BYTES_MAX;
 }
 
 /* How many packets of the pool must stay free. The one that a full window has stopped half-way
@@ -161,7 +168,7 @@ static size_t reserve_for(const struct shard_peer *speer, bool first)
 static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct shard_packet *packet)
 {
 	bool first = qe_list_empty(&speer->queue);
-	bool full = is_full(shard, speer, packet->len);
+	bool full = is_full(shard, speer, packet);
 
 	if (packet->from == FROM_TUN)
 		pause_tun(shard, speer);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* Shards work on threads of their own while peers come and go; for the sanitizers. */
+/* Shards work on threads of their own while peers, routes and rules come and go; for the
+ * sanitizers.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,6 +72,32 @@ static void *work(void *ctx)
 	return nullptr;
 }
 
+/* The peers of the even slots are up. */
+static void change_routes(struct qe_node *node, qe_time now)
+{
+	for (size_t slot = 0; slot < PEERS; slot++) {
+		const struct directory_slot *peer = directory_get(
+			node->views.list->directory, slot);
+
+		if (peer != nullptr)
+			qe_node_take_event(node,
+				&(struct qe_event){
+					.type = slot % 2 ? QE_EVENT_PEER_DOWN : QE_EVENT_PEER_UP,
+					.peer = slot,
+					.id = peer->id},
+				now);
+	}
+}
+
+static void change_rules(struct qe_node *node, qe_time now)
+{
+	const struct qe_policy_source nothing = {};
+	struct qe_policy *policy;
+
+	assert_int_equal(qe_policy_compile(&policy, &nothing, nullptr, 0, 0, nullptr), QE_OK);
+	assert_int_equal(qe_node_set_policy(node, policy, now), QE_OK);
+}
+
 static void peers_change_under_working_shards(void **)
 {
 	struct qe_peer_settings peers[PEERS] = {}, some[PEERS];
@@ -81,8 +109,10 @@ static void peers_change_under_working_shards(void **)
 
 	assert_int_equal(qe_key_generate(&settings.key, QE_KEY_ED25519), QE_OK);
 	for (unsigned i = 0; i < PEERS; i++)
-		peers[i] = (struct qe_peer_settings){
-			.name = "peer", .dial = true, .id = {.bytes = {(uint8_t)(1 + i)}}};
+		peers[i] = (struct qe_peer_settings){.name = "peer",
+			.default_gateway = true,
+			.dial = true,
+			.id = {.bytes = {(uint8_t)(1 + i)}}};
 	assert_int_equal(qe_node_new(&node, &settings), QE_OK);
 	for (uint8_t i = 0; i < WORKERS; i++) {
 		workers[i].node = node;
@@ -99,13 +129,15 @@ static void peers_change_under_working_shards(void **)
 				some[settings.n_peers++] = peers[j];
 		}
 		assert_int_equal(qe_node_reconfigure(node, &settings, i * QE_SECOND), QE_OK);
+		change_routes(node, i * QE_SECOND);
+		change_rules(node, i * QE_SECOND);
 		qe_node_run(node, i * QE_SECOND);
 	}
 	for (unsigned i = 0; i < WORKERS; i++) {
 		atomic_store(&workers[i].stop, true);
 		pthread_join(workers[i].thread, nullptr);
 	}
-	qe_node_run(node, 0);
+	qe_node_run(node, UINT32_MAX * QE_SECOND);
 	assert_null(node->views.list->older);
 	qe_node_free(node);
 	qe_key_free(settings.key);
