@@ -24,7 +24,7 @@ constexpr size_t QUEUE_PACKETS_MAX = 16;
 constexpr size_t BLOCKED_PACKETS_MAX = 24; /* for a peer whose window is full */
 constexpr qe_time BLOCKED_AGE_MAX = 10 * QE_MILLISECOND;
 /* Of packets from other peers, which nobody can be told to hold back. */
-constexpr size_t FORWARDED_PACKETS_MAX = 128;
+constexpr size_t FORWARDED_PACKETS_MAX = 56;
 constexpr qe_time FORWARDED_AGE_MAX = 50 * QE_MILLISECOND;
 constexpr size_t POOL_RESERVE = 8; /* packets that no queue may take: the TUN is read into them */
 constexpr qe_time TUN_PAUSE = 10 * QE_MILLISECOND;
@@ -416,7 +416,7 @@ static struct shard_peer *find_peer(struct qe_shard *shard, const struct qe_addr
 	shard->routed.generation = view->generation;
 	shard->routed.destination = *destination;
 	shard->routed.to = to;
-	if (to != nullptr)
+	if (to != nullptr && view->rules->policy != nullptr)
 		shard->routed.receiver = grants_owner(
 			&view->directory->grants, destination, to->slot);
 	return to;

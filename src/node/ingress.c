@@ -46,6 +46,18 @@ static bool find_way(struct qe_shard *shard, struct shard_peer *speer,
 	       grants_forward(&view->directory->grants, &packet->source, &packet->destination);
 }
 
+/* Who the pair is from and goes to, as rules see it. */
+static void name_ends(const struct qe_shard *shard, struct shard_peer *speer)
+{
+	const struct grants *grants = &shard->view->directory->grants;
+	const struct shard_peer *to = speer->passed.to;
+
+	speer->passed.sender = grants_owner(grants, &speer->passed.source, speer->slot);
+	speer->passed.receiver = to == nullptr ? QE_POLICY_SELF
+					       : grants_owner(grants, &speer->passed.destination,
+							 to->slot);
+}
+
 static bool addresses_pass(struct qe_shard *shard, struct shard_peer *speer,
 	const struct qe_packet *packet, struct shard_peer **ret_to)
 {
@@ -65,11 +77,8 @@ static bool addresses_pass(struct qe_shard *shard, struct shard_peer *speer,
 	speer->passed.source = packet->source;
 	speer->passed.destination = packet->destination;
 	speer->passed.to = *ret_to;
-	const struct grants *grants = &shard->view->directory->grants;
-	speer->passed.sender = grants_owner(grants, &packet->source, speer->slot);
-	speer->passed.receiver = *ret_to == nullptr ? QE_POLICY_SELF
-						    : grants_owner(grants, &packet->destination,
-							      (*ret_to)->slot);
+	if (shard->view->rules->policy != nullptr)
+		name_ends(shard, speer);
 	return true;
 }
 

@@ -21,7 +21,7 @@
 #include "base/time.h"
 #include "crypto/random.h"
 
-constexpr size_t PACKETS = 256; /* 16 MiB, of which only what is used is touched */
+constexpr size_t PACKETS = 96; /* 6 MiB, of which only what is used is touched */
 constexpr size_t CIDS_MAX = 1 << 21;
 constexpr unsigned ROUNDS_MAX = 4;
 constexpr qe_time TICK_MIN = 50 * QE_MICROSECOND;

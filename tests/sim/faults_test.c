@@ -8,9 +8,9 @@
 #include "mesh.h"
 #include "quic/link.h"
 
-/* ---- memory of a shard, not of the mesh around it ---- */
+/* ---- memory of nodes and shards, not of the mesh around them ---- */
 
-static bool inside;        /* a call of a shard */
+static bool inside;        /* a call of a node or a shard */
 static uint64_t countdown; /* to the allocation that fails; 0: none does */
 static double chance;      /* that any other one does */
 static uint64_t n_failed;
@@ -74,6 +74,41 @@ void __wrap_qe_shard_udp_input(struct qe_shard *shard, const struct qe_path *pat
 {
 	inside = true;
 	__real_qe_shard_udp_input(shard, path, ecn, data, len, segment_size, now);
+	inside = false;
+}
+
+enum qe_error __real_qe_node_reconfigure(
+	struct qe_node *node, const struct qe_node_settings *settings, qe_time now);
+enum qe_error __real_qe_node_set_policy(
+	struct qe_node *node, struct qe_policy *policy, qe_time now);
+void __real_qe_node_run(struct qe_node *node, qe_time now);
+enum qe_error __wrap_qe_node_reconfigure(
+	struct qe_node *node, const struct qe_node_settings *settings, qe_time now);
+enum qe_error __wrap_qe_node_set_policy(
+	struct qe_node *node, struct qe_policy *policy, qe_time now);
+void __wrap_qe_node_run(struct qe_node *node, qe_time now);
+
+enum qe_error __wrap_qe_node_reconfigure(
+	struct qe_node *node, const struct qe_node_settings *settings, qe_time now)
+{
+	inside = true;
+	enum qe_error error = __real_qe_node_reconfigure(node, settings, now);
+	inside = false;
+	return error;
+}
+
+enum qe_error __wrap_qe_node_set_policy(struct qe_node *node, struct qe_policy *policy, qe_time now)
+{
+	inside = true;
+	enum qe_error error = __real_qe_node_set_policy(node, policy, now);
+	inside = false;
+	return error;
+}
+
+void __wrap_qe_node_run(struct qe_node *node, qe_time now)
+{
+	inside = true;
+	__real_qe_node_run(node, now);
 	inside = false;
 }
 
@@ -208,6 +243,55 @@ static void pings_wait_for_the_control_stream(void **)
 	mesh_free(pair.mesh);
 }
 
+/* ---- changes ---- */
+
+/* Fails at each allocation once, then succeeds; what failed has changed nothing. */
+static void changes_without_memory(void **)
+{
+	struct mesh_pair pair = start_pair(9, MESH_WAITS);
+	struct mesh *mesh = pair.mesh;
+	struct mesh_host *other = mesh_host_add(mesh);
+	uint64_t attempts = 0;
+	enum qe_error error;
+
+	mesh_check(mesh, mesh_pair_link(&pair, QE_SECOND));
+	struct mesh_flow *flow = mesh_flow_start(
+		pair.a, pair.b, MESH_UDP6, 500, 10 * QE_MILLISECOND);
+	mesh_befriend(pair.a, other, MESH_WAITS);
+	mesh_run(mesh, QE_SECOND);
+	chance = 0;
+	source = mesh;
+	do {
+		countdown = ++attempts;
+		error = mesh_reconfigure(pair.a);
+		mesh_check(mesh, (error == QE_OK) == (mesh_slot(pair.a, other) != SIZE_MAX));
+		mesh_run(mesh, 30 * QE_MILLISECOND); /* what is left of countdown fails later */
+	} while (error != QE_OK);
+	do {
+		const struct qe_policy_source nothing = {};
+		struct qe_policy *policy;
+
+		countdown = 0;
+		assert_int_equal(
+			qe_policy_compile(&policy, &nothing, nullptr, 0, 0, nullptr), QE_OK);
+		countdown = ++attempts;
+		error = qe_node_set_policy(pair.b->node, policy, mesh->now);
+		if (error != QE_OK)
+			qe_policy_free(policy);
+		mesh_run(mesh, 30 * QE_MILLISECOND);
+	} while (error != QE_OK);
+	source = nullptr;
+	mesh_check(mesh, attempts > 20, "%llu", (unsigned long long)attempts);
+	pair.b->deadline = mesh->now;
+	mesh_run(mesh, QE_SECOND);
+	uint64_t before = flow->received;
+	mesh_run(mesh, QE_SECOND);
+	mesh_check(mesh, before > 100 && flow->received == before, "denied by the new policy");
+	assert_int_equal(qe_node_set_policy(pair.b->node, nullptr, mesh->now), QE_OK);
+	pair.b->deadline = mesh->now;
+	check_recovers(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +299,7 @@ int main(void)
 		cmocka_unit_test(many_allocations_may_fail),
 		cmocka_unit_test(a_mute_peer_keeps_no_links),
 		cmocka_unit_test(pings_wait_for_the_control_stream),
+		cmocka_unit_test(changes_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
