@@ -101,7 +101,11 @@ static const struct qe_command commands[] = {
 		.n_min = 1,
 		.n_max = 1,
 		.summary = "Show where packets to an address go, and why there.",
+		.description = "And what the policy says to one: an echo request, unless a "
+			       "protocol is given.",
 		.takes_socket = true,
+		.options = {{"protocol", 0, "P", "tcp, udp, icmp or a number (default icmp)."},
+			{"port", 0, "N", "The destination port."}},
 		.examples = {"quicether route get 192.168.1.10"},
 		.run = qe_command_route_get,
 	},

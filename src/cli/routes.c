@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* routes and route get: what the daemon knows of ways to prefixes, for people. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/output.h"
@@ -120,6 +121,17 @@ static void show_link(json_t *link)
 		qe_get_text(link, "cipher"), qe_get_text(link, "key_exchange"));
 }
 
+static void show_policy(json_t *policy)
+{
+	json_t *answer = json_array_get(qe_get(policy, "answers"), 0);
+
+	if (answer)
+		printf("%-11s%s: %s\n", "Policy", qe_get_text(answer, "verdict"),
+			qe_get_text(answer, "reason"));
+	else
+		printf("%-11s%s\n", "Policy", "none: what is routed is allowed");
+}
+
 static void show_route(json_t *result)
 {
 	json_t *route = qe_get(result, "route");
@@ -141,14 +153,29 @@ static void show_route(json_t *result)
 		show_link(qe_get(result, "link"));
 	if (!local)
 		printf("%-11s%s\n", "This host", qe_get_text(route, "host"));
+	show_policy(qe_get(result, "policy"));
 	if (json_array_size(qe_get(result, "candidates")) > 1) {
 		printf("\n");
 		print_routes(qe_get(result, "candidates"));
 	}
 }
 
+static json_t *question(const struct qe_args *args)
+{
+	const char *protocol = qe_args_get(args, "protocol"), *port = qe_args_get(args, "port");
+	json_t *params = json_pack(
+		"{s:s, s:s*}", "address", args->operands[0], "protocol", protocol);
+
+	if (port)
+		json_object_set_new(params, "port", json_integer(strtoll(port, nullptr, 10)));
+	return params;
+}
+
 enum qe_exit qe_command_route_get(const struct qe_args *args)
 {
-	return qe_call(
-		args, "route.get", json_pack("{s:s}", "address", args->operands[0]), show_route);
+	const char *port = qe_args_get(args, "port");
+
+	if (port && (!*port || port[strspn(port, "0123456789")] || strlen(port) > 5))
+		return qe_fail(args, QE_EXIT_USAGE, "--port: \"%s\" is not a port", port);
+	return qe_call(args, "route.get", question(args), show_route);
 }

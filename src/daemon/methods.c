@@ -30,6 +30,7 @@ struct question {
 	report_fn *report;
 	qe_time rtt;         /* of a ping */
 	struct qe_addr addr; /* to be reached */
+	json_t *policy;      /* what it says to that */
 };
 
 struct ping {
@@ -70,6 +71,7 @@ static void ask_workers(
 		return;
 	qe_rpc_fail(
 		question->call, error, "the daemon cannot answer now: %s", qe_error_text(error));
+	json_decref(question->policy);
 	free(copy);
 	free(query);
 }
@@ -133,6 +135,27 @@ static void handle_peers(void *ctx, struct qe_rpc_call *call, const json_t *)
 	ask_about_all(ctx, call, report_peers);
 }
 
+/* ---- policy ---- */
+
+/* port: negative if there is none. NULL: the call has failed. */
+static json_t *ask_policy(const struct qe_service *service, struct qe_rpc_call *call,
+	struct qe_policy_question *question, json_int_t port)
+{
+	struct qe_diagnostics diagnostics;
+	char port_text[24];
+	json_t *result;
+
+	snprintf(port_text, sizeof(port_text), "%lld", (long long)port);
+	question->port = port >= 0 ? port_text : nullptr;
+	result = qe_policy_keeper_explain(service->settings.policy, question, &diagnostics);
+	if (!result && diagnostics.n > 0)
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS, "%s: %s", diagnostics.items[0].where,
+			diagnostics.items[0].text);
+	else if (!result)
+		qe_rpc_answer(call, nullptr);
+	return result;
+}
+
 /* ---- routes ---- */
 
 static struct qe_report_routes about_routes(const struct qe_service *service)
@@ -165,28 +188,47 @@ static json_t *report_route(const struct qe_service *service, const struct qe_wo
 	const struct question *question)
 {
 	const struct qe_report_routes about = about_routes(service);
+	json_t *result = qe_report_route(&about, &question->addr, query);
 
-	return qe_report_route(&about, &question->addr, query);
+	/* Takes the reference also when there is no result. */
+	json_object_set_new(result, "policy", question->policy);
+	return result;
 }
 
-/* The route may be another one by the time that the workers have told of the peer's link. */
+static void ask_about_route(struct qe_service *service, const struct question *question)
+{
+	struct qe_route route;
+	bool has_peer = qe_node_find_route(service->settings.node, &question->addr, &route) ==
+				QE_OK &&
+			route.next_hop != QE_NEXT_HOP_LOCAL;
+
+	/* It may be another one by the time that the workers have told of the peer's link. */
+	ask_workers(service, question, has_peer ? route.peer : 0, has_peer);
+}
+
+/* For a packet of this node; an echo request, if nothing else is said. */
 static void handle_route_get(void *ctx, struct qe_rpc_call *call, const json_t *params)
 {
 	struct qe_service *service = ctx;
 	struct question question = {.call = call, .report = report_route};
-	const char *text = nullptr;
-	struct qe_route route;
+	struct qe_policy_question asked = {.protocol = "icmp"};
+	char own[QE_NODE_ID_TEXT_SIZE];
+	json_int_t port = -1;
 
-	if (json_unpack((json_t *)params, "{s:s}", "address", &text) != 0 ||
-		qe_addr_parse(&question.addr, text) != QE_OK) {
+	if (json_unpack((json_t *)params, "{s:s, s?s, s?I}", "address", &asked.to, "protocol",
+		    &asked.protocol, "port", &port) != 0 ||
+		qe_addr_parse(&question.addr, asked.to) != QE_OK) {
 		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS,
-			"route.get wants {\"address\": an IPv4 or IPv6 address}");
+			"route.get wants {\"address\": an IPv4 or IPv6 address, \"protocol\": "
+			"TEXT, "
+			"\"port\": NUMBER}");
 		return;
 	}
-	bool has_peer = qe_node_find_route(service->settings.node, &question.addr, &route) ==
-				QE_OK &&
-			route.next_hop != QE_NEXT_HOP_LOCAL;
-	ask_workers(service, &question, has_peer ? route.peer : 0, has_peer);
+	qe_node_id_format(own, qe_node_get_id(service->settings.node));
+	asked.from = own;
+	question.policy = ask_policy(service, call, &asked, port);
+	if (question.policy)
+		ask_about_route(service, &question);
 }
 
 /* ---- ping ---- */
@@ -357,10 +399,7 @@ static void handle_policy_reload(void *ctx, struct qe_rpc_call *call, const json
 
 static void handle_policy_explain(void *ctx, struct qe_rpc_call *call, const json_t *params)
 {
-	const struct qe_service *service = ctx;
 	struct qe_policy_question question = {};
-	struct qe_diagnostics diagnostics;
-	char port_text[24];
 	json_int_t port = -1;
 	json_t *result;
 
@@ -371,13 +410,8 @@ static void handle_policy_explain(void *ctx, struct qe_rpc_call *call, const jso
 			"TEXT, \"port\": NUMBER}");
 		return;
 	}
-	snprintf(port_text, sizeof(port_text), "%lld", (long long)port);
-	question.port = port >= 0 ? port_text : nullptr;
-	result = qe_policy_keeper_explain(service->settings.policy, &question, &diagnostics);
-	if (!result && diagnostics.n > 0)
-		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS, "%s: %s", diagnostics.items[0].where,
-			diagnostics.items[0].text);
-	else
+	result = ask_policy(ctx, call, &question, port);
+	if (result)
 		qe_rpc_answer(call, result);
 }
 

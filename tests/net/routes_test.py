@@ -35,12 +35,29 @@ def check_choice(laptop, owner, one):
     assert way['route']['node'] == 'owner' and way['route']['id'] == owner.id, way
     assert [route['node'] for route in way['candidates']] == ['owner', 'one'], way
     assert way['link']['remote'] == '10.0.1.2:7844', way
+    assert way['policy']['answers'] == [], way
     assert laptop.call('route', 'get', '10.9.1.1')['route']['id'] == one.id
     assert laptop.call('route', 'get', laptop.overlay)['route']['next_hop'] == 'local'
     assert laptop.call('route', 'get', '203.0.113.1')['route'] is None
     said = laptop.run('route', 'get', '192.168.7.9', '--socket', laptop.socket).stdout
     assert '192.168.7.9 goes to owner, by 192.168.7.0/24' in said and '10.0.1.2:7844' in said, said
     assert laptop.run('route', 'get', 'nowhere', '--socket', laptop.socket, check=False).returncode == 1
+
+
+def check_policy(laptop):
+    """What the policy says to a packet on the way that is shown."""
+    rules = [('web', 'tcp', 'ports = [80]\n'), ('ping', 'icmp', '')]
+    (laptop.dir / 'policy.toml').write_text(''.join(
+        f'[[rules]]\nid = "{name}"\nsubject = "*"\nobject = ["192.168.7.0/24"]\nprotocols = ["{protocol}"]\n{ports}action = "allow"\n'
+        for name, protocol, ports in rules))
+    laptop.config.write_text(laptop.config.read_text().replace('[security]\n', '[security]\npolicy_file = "policy.toml"\n'))
+    assert laptop.call('reload')['keys'] == ['security.policy_file']
+    for words, verdict, rule in (((), 'allow', 'ping'), (('--protocol', 'tcp', '--port', '80'), 'allow', 'web'),
+                                 (('--protocol', 'tcp', '--port', '22'), 'deny', None)):
+        (answer,) = laptop.call('route', 'get', '192.168.7.9', *words)['policy']['answers']
+        assert (answer['verdict'], answer.get('rule')) == (verdict, rule), (words, answer)
+    said = laptop.run('route', 'get', '192.168.7.9', '--socket', laptop.socket).stdout
+    assert 'Policy     allow: ' in said, said
 
 
 def check_refusals(laptop):
@@ -87,6 +104,7 @@ def main():
         laptop.wait_connected(owner, one, two)
         check_choice(laptop, owner, one)
         check_refusals(laptop)
+        check_policy(laptop)
         check_fallback(laptop, owner)
         for node in (two, one, laptop):
             assert node.stop() == 0
