@@ -8,125 +8,30 @@
  *
  * Two kinds of threads matter. The control thread (this file, and all others of this folder but
  * worker.c) runs an event loop: signals, JSON-RPC, netlink, names, timers. Each worker (worker.c)
- * owns a shard and moves packets. They share only rings, and the node, which never changes. One
- * more thread waits for name servers (os/resolver.c).
+ * owns a shard and moves packets. They share only rings, and the node. One more thread waits for
+ * name servers (os/resolver.c).
  *
  * Privileges are needed up to the stage "sandbox"; threads are made after it, and so never have
  * any. What takes some later is the helper's to do, which is made first of all, so that it knows
  * nothing and has nothing open.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/list.h"
 #include "crypto/key.h"
-#include "daemon/advice.h"
-#include "daemon/audit.h"
 #include "daemon/configured.h"
 #include "daemon/daemon.h"
-#include "daemon/devices.h"
-#include "daemon/endpoints.h"
-#include "daemon/events.h"
-#include "daemon/host.h"
-#include "daemon/methods.h"
-#include "daemon/network.h"
-#include "daemon/reload.h"
-#include "daemon/router.h"
-#include "daemon/underlay.h"
+#include "daemon/stages.h"
 #include "net/addr.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "os/sandbox.h"
 #include "os/signals.h"
-#include "os/thread.h"
 
-constexpr char socket_group[] = "quicether";
 /* How long the last answers may take to leave. */
 constexpr qe_time goodbye = QE_SECOND;
-
-struct daemon {
-	const struct qe_config_inputs *inputs;
-	struct qe_directory *directory;
-	const struct qe_config *config; /* in effect; the directory's */
-	struct qe_key *key;
-	struct qe_log log;
-	bool background;
-	int ready; /* where to say so; in the background only */
-	int exit_code;
-	qe_time started;
-	bool stopping;
-
-	struct qe_router *router;
-	struct qe_loop *loop;
-	struct qe_watch signals;
-	struct qe_event_log *event_log;
-	struct qe_audit *audit; /* NULL: nobody wants one */
-	struct qe_node *node;
-	struct qe_policy_keeper *policy;
-	struct qe_policy_draft *first_policy; /* until the node has it */
-	struct qe_netlink *netlink;
-	struct qe_unix_listener *listener;
-	struct qe_devices devices;
-	struct qe_network *network;
-	struct qe_workers *workers;
-	struct qe_resolver *resolver;
-	struct qe_endpoints *endpoints;
-	struct qe_underlay *underlay;
-	struct qe_reload_parts reload;
-	struct qe_service *service;
-	struct qe_rpc_server *server;
-};
-
-/* ---- failing ---- */
-
-static void set_exit_code(struct daemon *daemon, enum qe_error error)
-{
-	daemon->exit_code = error == -EPERM || error == -EACCES ? 4 : 1;
-}
-
-[[gnu::format(printf, 3, 4)]] static enum qe_error fail(
-	struct daemon *daemon, enum qe_error error, const char *format, ...)
-{
-	char message[700];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(message, sizeof(message), format, arguments);
-	va_end(arguments);
-	qe_log(&daemon->log, QE_LOG_ERROR, "start_failed", nullptr, "%s", message);
-	set_exit_code(daemon, error);
-	return error;
-}
-
-/* ---- the helper ---- */
-
-/* The key is all the secret there is so early. */
-static void forget(void *ctx)
-{
-	struct daemon *daemon = ctx;
-
-	qe_key_free(daemon->key);
-}
-
-static enum qe_error start_helper(struct daemon *daemon)
-{
-	enum qe_error error = qe_router_new(
-		&daemon->router, daemon->config, &daemon->log, forget, daemon);
-
-	if (error != QE_OK)
-		return fail(daemon, error,
-			"the process that changes the host's network cannot be started: %s",
-			qe_error_text(error));
-	return QE_OK;
-}
-
-static void stop_helper(struct daemon *daemon)
-{
-	daemon->router = qe_router_free(daemon->router);
-}
 
 /* ---- loop and signals ---- */
 
@@ -184,7 +89,7 @@ static enum qe_error start_loop(struct daemon *daemon)
 		error = qe_event_log_new(
 			&daemon->event_log, &daemon->log, daemon->directory, daemon->loop);
 	if (error != QE_OK)
-		return fail(daemon, error, "the event loop cannot be started: %s",
+		return daemon_fail(daemon, error, "the event loop cannot be started: %s",
 			qe_error_text(error));
 	return QE_OK;
 }
@@ -201,43 +106,6 @@ static void stop_loop(struct daemon *daemon)
 	daemon->event_log = qe_event_log_free(daemon->event_log);
 	release_signals(daemon);
 	daemon->loop = qe_loop_free(daemon->loop);
-}
-
-/* ---- audit log ---- */
-
-static enum qe_error start_audit(struct daemon *daemon)
-{
-	static const struct qe_advice advice[] = {
-		{-ENOENT, "the directory above does not exist: make it, with \"mkdir -p\""},
-		{-EACCES, "no permission: run as root, or choose another path"},
-		{-EISDIR, "it is a directory: name a file in it"},
-		{-ELOOP, "it is a symbolic link: name the file itself"},
-		{-EROFS, "the file system cannot be written to"},
-		{},
-	};
-	const char *path = daemon->config->security.audit_log;
-	enum qe_error error = path ? qe_audit_new(&daemon->audit, path) : QE_OK;
-	char where[256];
-
-	if (error == QE_OK)
-		return QE_OK;
-	qe_config_where(daemon->config, "security.audit_log", where, sizeof(where));
-	return fail(daemon, error, "%s: %s: %s", where, path, qe_find_advice(advice, error));
-}
-
-/* A thread of its own, and so after the sandbox. */
-static enum qe_error start_audit_writer(struct daemon *daemon)
-{
-	enum qe_error error = daemon->audit ? qe_audit_start(daemon->audit) : QE_OK;
-
-	return error == QE_OK ? QE_OK
-			      : fail(daemon, error, "the audit log cannot be written: %s",
-					qe_error_text(error));
-}
-
-static void stop_audit(struct daemon *daemon)
-{
-	daemon->audit = qe_audit_free(daemon->audit);
 }
 
 /* ---- policy ---- */
@@ -274,13 +142,14 @@ static enum qe_error start_policy(struct daemon *daemon)
 	enum qe_error error = draft_policy(daemon, &diagnostics);
 
 	if (error != QE_OK && diagnostics.n == 0)
-		return fail(daemon, error, "the policy cannot be used: %s", qe_error_text(error));
+		return daemon_fail(
+			daemon, error, "the policy cannot be used: %s", qe_error_text(error));
 	for (size_t i = 0; i < diagnostics.n; i++) {
 		char line[700];
 		struct qe_text text = qe_text_init(line, sizeof(line));
 
 		qe_diagnostic_format(&text, &diagnostics.items[i]);
-		(void)fail(daemon, error, "%s", line);
+		(void)daemon_fail(daemon, error, "%s", line);
 	}
 	return error;
 }
@@ -341,199 +210,14 @@ static enum qe_error start_node(struct daemon *daemon)
 	enum qe_error error = make_node(daemon);
 
 	if (error != QE_OK)
-		return fail(daemon, error, "the node cannot be made: %s", qe_error_text(error));
+		return daemon_fail(
+			daemon, error, "the node cannot be made: %s", qe_error_text(error));
 	return QE_OK;
 }
 
 static void stop_node(struct daemon *daemon)
 {
 	daemon->node = qe_node_free(daemon->node);
-}
-
-/* ---- the host's network ---- */
-
-static enum qe_error check_cpus(struct daemon *daemon)
-{
-	const struct qe_config_list *cpus = &daemon->config->performance.cpu_affinity;
-	char where[256];
-
-	for (size_t i = 0; i < cpus->n; i++) {
-		if (qe_thread_may_pin(cpus->integers[i]))
-			continue;
-		qe_config_where(daemon->config, "performance.cpu_affinity", where, sizeof(where));
-		return fail(daemon, QE_ERR_RANGE, "%s: CPU %u is none that this process may use",
-			where, cpus->integers[i]);
-	}
-	return QE_OK;
-}
-
-static enum qe_error start_check(struct daemon *daemon)
-{
-	char why_text[400] = "", where[256];
-	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-	enum qe_error error;
-
-	QE_TRY(check_cpus(daemon));
-	error = qe_netlink_new(&daemon->netlink);
-	if (error == QE_OK)
-		error = qe_host_check(daemon->netlink, daemon->config, &why);
-	if (error == QE_OK)
-		return QE_OK;
-	if (error == QE_ERR_CONFLICT)
-		return fail(daemon, error, "%s", why_text);
-	qe_config_where(daemon->config, "network.tun_name", where, sizeof(where));
-	if (error == -EBUSY)
-		return fail(daemon, error,
-			"%s: there is an interface named %s already: stop what made it, or choose "
-			"another name with --tun-name",
-			where, daemon->config->network.tun_name);
-	return fail(daemon, error, "the host's addresses and routes cannot be read: %s",
-		qe_error_text(error));
-}
-
-static void stop_check(struct daemon *daemon)
-{
-	daemon->netlink = qe_netlink_free(daemon->netlink);
-}
-
-static enum qe_error start_udp(struct daemon *daemon)
-{
-	char why_text[400] = "";
-	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-	enum qe_error error = qe_devices_open_udp(&daemon->devices, daemon->config, &why);
-
-	return error == QE_OK ? QE_OK : fail(daemon, error, "%s", why_text);
-}
-
-static void stop_udp(struct daemon *daemon)
-{
-	qe_devices_close_udp(&daemon->devices);
-}
-
-static enum qe_error start_listener(struct daemon *daemon)
-{
-	static const struct qe_advice advice[] = {
-		{-EADDRINUSE, "a daemon is running there already: \"quicether stop\" ends it"},
-		{-EBUSY, "another daemon is being started there: wait for it, then stop it with "
-			 "\"quicether stop\""},
-		{-EEXIST, "what is there is no socket: remove it, or choose another path"},
-		{-EACCES, "no permission: run as root"},
-		{-EPERM, "no permission: run as root"},
-		{-EROFS, "the file system cannot be written to"},
-		{-ENOENT, "the directory above does not exist"},
-		{-ENAMETOOLONG, "the path is too long: at most 107 bytes"},
-		{},
-	};
-	const char *path = daemon->config->socket_path;
-	enum qe_error error = qe_unix_listener_new(&daemon->listener, path, socket_group);
-
-	if (error != QE_OK)
-		return fail(daemon, error, "control socket %s: %s", path,
-			qe_find_advice(advice, error));
-	return QE_OK;
-}
-
-static void stop_listener(struct daemon *daemon)
-{
-	daemon->listener = qe_unix_listener_free(daemon->listener);
-}
-
-static enum qe_error start_tun(struct daemon *daemon)
-{
-	char why_text[400] = "";
-	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-	enum qe_error error = qe_devices_open_tun(&daemon->devices, daemon->config, &why);
-
-	return error == QE_OK ? QE_OK : fail(daemon, error, "%s", why_text);
-}
-
-static void stop_tun(struct daemon *daemon)
-{
-	qe_devices_close_tun(&daemon->devices);
-}
-
-static void on_unreachable(void *ctx, const struct qe_prefix *prefixes, size_t n)
-{
-	struct daemon *daemon = ctx;
-	enum qe_error error = qe_node_set_withdrawn(daemon->node, prefixes, n, qe_clock_now());
-
-	if (error != QE_OK)
-		qe_log(&daemon->log, QE_LOG_ERROR, "not_withdrawn", nullptr,
-			"what cannot be reached is announced all the same: %s",
-			qe_error_text(error));
-}
-
-static enum qe_error start_router(struct daemon *daemon)
-{
-	const struct qe_router_sink sink = {on_unreachable, daemon};
-	struct qe_addr overlay = qe_node_id_overlay_addr(qe_node_get_id(daemon->node));
-	char why_text[400] = "";
-	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
-	enum qe_error error = qe_router_start(
-		daemon->router, daemon->loop, daemon->netlink, &overlay, &sink, &why);
-
-	if (error != QE_OK)
-		return fail(daemon, error, "%s", why_text);
-	return QE_OK;
-}
-
-static void stop_router(struct daemon *daemon)
-{
-	qe_router_stop(daemon->router);
-}
-
-static enum qe_error start_network(struct daemon *daemon)
-{
-	enum qe_error error = qe_network_new(&daemon->network, daemon->directory, &daemon->log,
-		daemon->loop, daemon->netlink, daemon->router);
-
-	if (error != QE_OK)
-		return fail(daemon, error, "the host's network cannot be watched: %s",
-			qe_error_text(error));
-	return QE_OK;
-}
-
-static void stop_network(struct daemon *daemon)
-{
-	daemon->network = qe_network_free(daemon->network);
-}
-
-/* ---- privileges ---- */
-
-/* Folders, for editors put a new file in the place of the former. Those that are not there have
- * nothing to be read. */
-static size_t add_folders(struct qe_sandbox_folder *folders, const char *file, uint8_t uses)
-{
-	size_t n = 0;
-
-	if (file && qe_sandbox_open_folder(&folders[n].fd, file, false) == QE_OK)
-		folders[n++].uses = uses;
-	if (file && qe_sandbox_open_folder(&folders[n].fd, file, true) == QE_OK)
-		folders[n++].uses = uses;
-	return n;
-}
-
-static enum qe_error start_sandbox(struct daemon *daemon)
-{
-	struct qe_sandbox_folder folders[8] = {
-		{qe_unix_listener_directory(daemon->listener), QE_SANDBOX_REMOVE},
-		{daemon->audit ? qe_audit_folder(daemon->audit) : -1, QE_SANDBOX_WRITE},
-	};
-	const size_t n_own = 2;
-	size_t n = n_own + add_folders(&folders[n_own], daemon->config->file, QE_SANDBOX_READ);
-	n += add_folders(&folders[n], daemon->config->security.policy_file, QE_SANDBOX_READ);
-	bool confined = false;
-	enum qe_error error = qe_sandbox_enter(folders, n, &confined);
-
-	while (n > n_own)
-		qe_sandbox_close_folder(folders[--n].fd);
-	if (error != QE_OK)
-		return fail(
-			daemon, error, "privileges cannot be dropped: %s", qe_error_text(error));
-	if (!confined)
-		qe_log(&daemon->log, QE_LOG_DEBUG, "no_landlock", nullptr,
-			"this kernel has no Landlock: files are not out of reach");
-	return QE_OK;
 }
 
 /* ---- workers, names ---- */
@@ -560,7 +244,7 @@ static enum qe_error start_workers(struct daemon *daemon)
 	};
 	enum qe_error error = qe_workers_new(&daemon->workers, &settings);
 	if (error != QE_OK)
-		return fail(
+		return daemon_fail(
 			daemon, error, "the workers cannot be started: %s", qe_error_text(error));
 	qe_network_set_workers(daemon->network, daemon->workers);
 	return QE_OK;
@@ -582,7 +266,8 @@ static enum qe_error start_names(struct daemon *daemon)
 		error = qe_underlay_new(&daemon->underlay, daemon->node, daemon->directory,
 			daemon->endpoints, daemon->loop);
 	if (error != QE_OK)
-		return fail(daemon, error, "names cannot be resolved: %s", qe_error_text(error));
+		return daemon_fail(
+			daemon, error, "names cannot be resolved: %s", qe_error_text(error));
 	return QE_OK;
 }
 
@@ -624,7 +309,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		error = qe_rpc_server_new(&daemon->server, daemon->loop, daemon->listener,
 			qe_service_methods(daemon->service));
 	if (error != QE_OK)
-		return fail(daemon, error, "the control socket cannot be served: %s",
+		return daemon_fail(daemon, error, "the control socket cannot be served: %s",
 			qe_error_text(error));
 	return QE_OK;
 }
@@ -731,19 +416,21 @@ static const struct stage {
 	enum qe_error (*start)(struct daemon *daemon); /* has said why, when it fails */
 	void (*stop)(struct daemon *daemon);           /* also after a start that failed half way */
 } stages[] = {
-	{start_helper, stop_helper}, /* before there is anything that it could inherit */
+	{daemon_start_helper,
+		daemon_stop_helper}, /* before there is anything that it could inherit */
 	{start_loop, stop_loop},
-	{start_audit, stop_audit},
+	{daemon_start_audit, daemon_stop_audit},
 	{start_policy, stop_policy},
 	{start_node, stop_node},
-	{start_listener, stop_listener}, /* first of all to notice a daemon that runs already */
-	{start_check, stop_check},
-	{start_udp, stop_udp},
-	{start_tun, stop_tun},
-	{start_network, stop_network},
-	{start_router, stop_router},
-	{start_sandbox, nullptr},
-	{start_audit_writer, nullptr},
+	{daemon_start_listener,
+		daemon_stop_listener}, /* first of all to notice a daemon that runs already */
+	{daemon_start_check, daemon_stop_check},
+	{daemon_start_udp, daemon_stop_udp},
+	{daemon_start_tun, daemon_stop_tun},
+	{daemon_start_network, daemon_stop_network},
+	{daemon_start_router, daemon_stop_router},
+	{daemon_start_sandbox, nullptr},
+	{daemon_start_audit_writer, nullptr},
 	{start_workers, stop_workers},
 	{start_names, stop_names},
 	{start_rpc, stop_rpc},
@@ -781,7 +468,7 @@ static int run_here(struct daemon *daemon)
 		enum qe_error error = qe_process_background(&is_child, &daemon->ready, &exit_code);
 
 		if (error != QE_OK) {
-			(void)fail(daemon, error, "cannot go to the background: %s",
+			(void)daemon_fail(daemon, error, "cannot go to the background: %s",
 				qe_error_text(error));
 			return daemon->exit_code;
 		}
@@ -809,7 +496,7 @@ int qe_daemon_run(struct qe_config *config, const struct qe_config_inputs *input
 	int exit_code;
 
 	if (error != QE_OK) {
-		(void)fail(&daemon, error, "%s", qe_error_text(error));
+		(void)daemon_fail(&daemon, error, "%s", qe_error_text(error));
 		qe_config_free(config);
 		return daemon.exit_code;
 	}

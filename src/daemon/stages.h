@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* What the files of the daemon's start share: what there is of it, and the stages that take
+ * something of the host (stages.c). */
+#pragma once
+
+#include "daemon/audit.h"
+#include "daemon/devices.h"
+#include "daemon/methods.h"
+#include "daemon/network.h"
+#include "daemon/reload.h"
+#include "daemon/underlay.h"
+
+struct daemon {
+	const struct qe_config_inputs *inputs;
+	struct qe_directory *directory;
+	const struct qe_config *config; /* in effect; the directory's */
+	struct qe_key *key;
+	struct qe_log log;
+	bool background;
+	int ready; /* where to say so; in the background only */
+	int exit_code;
+	qe_time started;
+	bool stopping;
+
+	struct qe_router *router;
+	struct qe_loop *loop;
+	struct qe_watch signals;
+	struct qe_event_log *event_log;
+	struct qe_audit *audit; /* NULL: nobody wants one */
+	struct qe_node *node;
+	struct qe_policy_keeper *policy;
+	struct qe_policy_draft *first_policy; /* until the node has it */
+	struct qe_netlink *netlink;
+	struct qe_unix_listener *listener;
+	struct qe_devices devices;
+	struct qe_network *network;
+	struct qe_workers *workers;
+	struct qe_resolver *resolver;
+	struct qe_endpoints *endpoints;
+	struct qe_underlay *underlay;
+	struct qe_reload_parts reload;
+	struct qe_service *service;
+	struct qe_rpc_server *server;
+};
+
+/* Says why the start has failed; returns the error. */
+[[gnu::format(printf, 3, 4)]] enum qe_error daemon_fail(
+	struct daemon *daemon, enum qe_error error, const char *format, ...);
+
+/* Each says why, when it fails. The stops are for starts that failed half way, too. */
+enum qe_error daemon_start_helper(struct daemon *daemon);
+void daemon_stop_helper(struct daemon *daemon);
+enum qe_error daemon_start_audit(struct daemon *daemon);
+void daemon_stop_audit(struct daemon *daemon);
+enum qe_error daemon_start_listener(struct daemon *daemon);
+void daemon_stop_listener(struct daemon *daemon);
+enum qe_error daemon_start_check(struct daemon *daemon);
+void daemon_stop_check(struct daemon *daemon);
+enum qe_error daemon_start_udp(struct daemon *daemon);
+void daemon_stop_udp(struct daemon *daemon);
+enum qe_error daemon_start_tun(struct daemon *daemon);
+void daemon_stop_tun(struct daemon *daemon);
+enum qe_error daemon_start_router(struct daemon *daemon);
+void daemon_stop_router(struct daemon *daemon);
+enum qe_error daemon_start_network(struct daemon *daemon);
+void daemon_stop_network(struct daemon *daemon);
+enum qe_error daemon_start_sandbox(struct daemon *daemon);
+enum qe_error daemon_start_audit_writer(struct daemon *daemon);
