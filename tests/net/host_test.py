@@ -65,6 +65,12 @@ def routes(host):
     return [route['dst'] for route in json.loads(host.ip('-j', 'route', 'show', 'proto', '81').stdout)]
 
 
+def configure_gateway(gateway, laptop, dial=None):
+    gateway.configure(node={'role': 'gateway'}, peers=[pair.row(laptop, 1, dial)],
+                      network=pair.own(2, advertise_subnets=[LAN, 'fd07::/64'], forward_subnets=['0.0.0.0/0'],
+                                       masquerade=[LAN, '198.51.100.0/24'], probe=['192.168.7.9']))
+
+
 def check_rights(node):
     """The helper has one capability and no way to more; the daemon has none."""
     daemon, helper = processes(node)
@@ -152,9 +158,12 @@ def check_default(laptop, gateway, nas):
     nas.address('eth0', '198.51.100.9/24')
     nas.route('203.0.113.0/24', '192.168.7.1')  # would show what leaves the laptop outside of the tunnel
     laptop.stop()
+    configure_gateway(gateway, laptop)
     before = rules(laptop.host)
     peers = [pair.row(gateway, 2, '203.0.113.2', exit=True)]
     for end in (laptop.stop, laptop.kill):
+        gateway.stop()  # it knows no address of the laptop afterwards: only the laptop dials
+        gateway.start()
         laptop.configure(network=pair.own(1), overlay={'default_gateway': gateway.name}, peers=peers)
         laptop.start()
         laptop.wait_connected(gateway)
@@ -197,8 +206,7 @@ def main():
         hosts[1].sysctl('net.ipv4.conf.all.accept_redirects', 0)
         hosts[1].sysctl('net.ipv6.conf.eth1.forwarding', 1)
         laptop.configure(network=pair.own(1), peers=[pair.row(gateway, 2, pair.outside(2), subnets=[LAN, 'fd07::/64'])])
-        gateway.configure(node={'role': 'gateway'}, network=pair.own(2, advertise_subnets=[LAN, 'fd07::/64'], forward_subnets=['0.0.0.0/0'], masquerade=[LAN, '198.51.100.0/24'], probe=['192.168.7.9']),
-                          peers=[pair.row(laptop, 1, pair.outside(1))])
+        configure_gateway(gateway, laptop, pair.outside(1))
         before = state(hosts[1])
         laptop.start()
         check_ends(laptop, gateway, nas, before)
