@@ -533,10 +533,22 @@ static struct qe_addr answer_source(const struct qe_shard *shard, const struct q
 	return source4->family != QE_FAMILY_NONE ? *source4 : about->destination;
 }
 
+/* By the routes, as any packet; the way it came where there is none. */
+static struct shard_peer *way_back(
+	struct qe_shard *shard, size_t slot, const struct qe_addr *source)
+{
+	const struct qe_route *route = qe_route_lookup(shard->view->routes, source);
+	struct shard_peer *speer = nullptr;
+
+	if (route != nullptr && route->next_hop != QE_NEXT_HOP_LOCAL)
+		speer = shard_get_peer(shard, route->peer);
+	return speer != nullptr ? speer : shard_get_peer(shard, slot);
+}
+
 void egress_answer_peer(struct qe_shard *shard, size_t slot, enum qe_icmp_error error, uint16_t mtu,
 	struct qe_bytes about, const struct qe_packet *parsed)
 {
-	struct shard_peer *speer = shard_get_peer(shard, slot);
+	struct shard_peer *speer = way_back(shard, slot, &parsed->source);
 	struct qe_addr from = answer_source(shard, parsed);
 
 	if (speer == nullptr || !limiter_take(&shard->answers, &parsed->source, shard->now))
