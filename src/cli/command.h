@@ -52,5 +52,6 @@ enum qe_exit qe_command_config_show(const struct qe_args *args);
 enum qe_exit qe_command_config_validate(const struct qe_args *args);
 enum qe_exit qe_command_policy_check(const struct qe_args *args);
 enum qe_exit qe_command_policy_reload(const struct qe_args *args);
+enum qe_exit qe_command_policy_status(const struct qe_args *args);
 enum qe_exit qe_command_policy_explain(const struct qe_args *args);
 enum qe_exit qe_command_version(const struct qe_args *args);

@@ -180,6 +180,13 @@ static const struct qe_command commands[] = {
 		.run = qe_command_policy_reload,
 	},
 	{
+		.name = "policy status",
+		.summary = "Show the policy in effect, and what it has denied.",
+		.takes_socket = true,
+		.examples = {"quicether policy status"},
+		.run = qe_command_policy_status,
+	},
+	{
 		.name = "version",
 		.summary = "Show the versions of this program and its libraries.",
 		.examples = {"quicether version"},

@@ -14,8 +14,6 @@
 #include "os/appender.h"
 #include "os/clock.h"
 
-constexpr size_t time_size = 32;
-
 /* What a peer can cause without end fills no disk: of each kind so many of a peer's records are
  * taken at once, and then one each interval; the others count as lost. */
 enum kind : uint8_t { CONNECTIONS, ROUTES, KINDS };
@@ -35,24 +33,24 @@ struct qe_audit {
 	qe_time full_at[places][KINDS]; /* when all of the burst may be taken again */
 };
 
-/* RFC 3339, UTC, to the millisecond. */
-static void format_now(char to[static time_size])
+void qe_audit_time(char to[static QE_AUDIT_TIME_SIZE], qe_time at)
 {
-	int64_t ms = qe_clock_wall_ms();
+	int64_t ms = qe_clock_wall_ms() -
+		     (int64_t)(qe_time_since(at, qe_clock_now()) / QE_MILLISECOND);
 	time_t secs = (time_t)(ms / 1000);
 	struct tm tm;
-	char whole[time_size];
+	char whole[QE_AUDIT_TIME_SIZE];
 
 	gmtime_r(&secs, &tm);
 	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(to, time_size, "%.19s.%03dZ", whole, (int)(ms % 1000));
+	snprintf(to, QE_AUDIT_TIME_SIZE, "%.19s.%03dZ", whole, (int)(ms % 1000));
 }
 
 static void format_lost(char *to, size_t size, uint64_t n)
 {
-	char now[time_size];
+	char now[QE_AUDIT_TIME_SIZE];
 
-	format_now(now);
+	qe_audit_time(now, qe_clock_now());
 	snprintf(to, size, "{\"time\":\"%s\",\"event\":\"records_lost\",\"records\":%" PRIu64 "}",
 		now, n);
 }
@@ -106,10 +104,10 @@ uint64_t qe_audit_lost(struct qe_audit *audit)
 /* Time and event first, for those who read. */
 static char *format_record(const char *event, json_t *fields)
 {
-	char now[time_size], *text = nullptr;
+	char now[QE_AUDIT_TIME_SIZE], *text = nullptr;
 	json_t *record;
 
-	format_now(now);
+	qe_audit_time(now, qe_clock_now());
 	record = json_pack("{s:s, s:s}", "time", now, "event", event);
 	if (record && fields && json_object_update(record, fields) == 0)
 		text = json_dumps(record, JSON_COMPACT);

@@ -8,6 +8,8 @@
 
 #include "daemon/directory.h"
 
+#define QE_AUDIT_TIME_SIZE 32
+
 struct qe_audit;
 
 /* Opens the file, whose folder must be there. */
@@ -18,6 +20,9 @@ struct qe_audit *qe_audit_free(struct qe_audit *audit); /* NULL-safe; returns NU
 
 int qe_audit_folder(const struct qe_audit *audit); /* where files are made and written */
 void qe_audit_reopen(struct qe_audit *audit);      /* after the file was renamed; NULL-safe */
+
+/* As records have it: RFC 3339, UTC, to the millisecond. at: as qe_clock_now counts. */
+void qe_audit_time(char to[static QE_AUDIT_TIME_SIZE], qe_time at);
 
 /* A record of this moment. event: a word of docs/audit.md; fields: an object that is taken over,
  * or NULL if it could not be made, which counts as lost. audit may be NULL: nobody keeps any. */

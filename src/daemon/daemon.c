@@ -26,6 +26,7 @@
 #include "daemon/daemon.h"
 #include "daemon/stages.h"
 #include "net/addr.h"
+#include "node/inspect.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/signals.h"
@@ -194,6 +195,7 @@ static enum qe_error make_node(struct daemon *daemon)
 
 	QE_TRY(qe_configured_init(&configured, daemon->config, daemon->key, daemon->devices.n));
 	configured.settings.sink = (struct qe_node_sink){daemon, on_published, on_route, on_judged};
+	configured.settings.account = daemon->audit != nullptr;
 	configured.settings.make_policy = qe_policy_make;
 	configured.settings.make_policy_ctx = &making;
 	error = qe_node_new(&daemon->node, &configured.settings);
@@ -205,18 +207,44 @@ static enum qe_error make_node(struct daemon *daemon)
 	return error;
 }
 
+static enum qe_error make_verdicts(struct daemon *daemon)
+{
+	const struct qe_verdicts_settings settings = {
+		.directory = daemon->directory,
+		.keeper = daemon->policy,
+		.log = &daemon->log,
+		.audit = daemon->audit,
+		.node = daemon->node,
+	};
+
+	QE_TRY(qe_verdicts_new(&daemon->verdicts, &settings));
+	const struct qe_gate_sink sink = qe_verdicts_sink(daemon->verdicts);
+
+	qe_node_set_gate_sink(daemon->node, &sink);
+	return QE_OK;
+}
+
 static enum qe_error start_node(struct daemon *daemon)
 {
 	enum qe_error error = make_node(daemon);
 
+	if (error == QE_OK)
+		error = make_verdicts(daemon);
 	if (error != QE_OK)
 		return daemon_fail(
 			daemon, error, "the node cannot be made: %s", qe_error_text(error));
 	return QE_OK;
 }
 
+/* The workers are gone: what flowed is told to its end. */
 static void stop_node(struct daemon *daemon)
 {
+	if (daemon->verdicts && qe_node_gate(daemon->node)) {
+		const struct qe_gate_sink sink = qe_verdicts_sink(daemon->verdicts);
+
+		qe_gate_stop(qe_node_gate(daemon->node), qe_clock_now(), &sink);
+	}
+	daemon->verdicts = qe_verdicts_free(daemon->verdicts);
 	daemon->node = qe_node_free(daemon->node);
 }
 
@@ -288,6 +316,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.loop = daemon->loop,
 		.workers = daemon->workers,
 		.policy = daemon->policy,
+		.verdicts = daemon->verdicts,
 		.listen = qe_udp_local(daemon->devices.udps[0]),
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.routes = qe_router_routes(daemon->router),
@@ -301,7 +330,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 
 	daemon->reload = (struct qe_reload_parts){daemon->inputs, daemon->key, &daemon->log,
 		daemon->directory, daemon->node, daemon->workers, daemon->endpoints,
-		daemon->event_log, daemon->audit, daemon->policy, daemon->router,
+		daemon->event_log, daemon->audit, daemon->policy, daemon->verdicts, daemon->router,
 		daemon->devices.n};
 	error = qe_service_new(&daemon->service, &settings);
 

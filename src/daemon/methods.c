@@ -415,6 +415,13 @@ static void handle_policy_explain(void *ctx, struct qe_rpc_call *call, const jso
 		qe_rpc_answer(call, result);
 }
 
+static void handle_policy_status(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	const struct qe_service *service = ctx;
+
+	qe_rpc_answer(call, qe_verdicts_status(service->settings.verdicts));
+}
+
 static void handle_config_show(void *ctx, struct qe_rpc_call *call, const json_t *)
 {
 	struct qe_service *service = ctx;
@@ -448,6 +455,7 @@ static const struct qe_rpc_method methods[] = {
 	{"reload", handle_reload, "Read the configuration anew and apply what has changed"},
 	{"policy.reload", handle_policy_reload, "Read the policy file anew and apply it"},
 	{"policy.explain", handle_policy_explain, "What the policy says to a packet, and why"},
+	{"policy.status", handle_policy_status, "The policy in effect, and what it has denied"},
 	{"config.show", handle_config_show, "The configuration in effect"},
 	{"rpc.methods", handle_list, "These methods"},
 };

@@ -5,6 +5,7 @@
 #include "crypto/key.h"
 #include "daemon/policy.h"
 #include "daemon/routes.h"
+#include "daemon/verdicts.h"
 #include "daemon/workers.h"
 #include "rpc/server.h"
 
@@ -20,6 +21,7 @@ struct qe_service_settings {
 	struct qe_endpoint listen; /* as bound */
 	bool tun_segments_udp;
 	const struct qe_host_routes *routes;
+	const struct qe_verdicts *verdicts;
 	qe_time started;
 	void (*stop)(void *ctx);      /* the method "stop" */
 	json_t *(*reload)(void *ctx); /* the method "reload": its result */

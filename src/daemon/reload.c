@@ -13,6 +13,7 @@
 #include "config/change.h"
 #include "crypto/key.h"
 #include "daemon/configured.h"
+#include "node/inspect.h"
 #include "os/clock.h"
 #include "rpc/diagnostics.h"
 
@@ -171,7 +172,10 @@ static json_t *policy_json(const struct qe_policy_keeper *keeper)
 static void report_policy(const struct qe_reload_parts *parts)
 {
 	const char *file = qe_policy_keeper_file(parts->policy);
+	uint64_t generation;
 
+	qe_node_policy(parts->node, &generation);
+	qe_verdicts_changed(parts->verdicts, generation);
 	qe_log(parts->log, QE_LOG_INFO, "policy_changed", nullptr, "policy changed: %s",
 		file ? file : "none");
 	qe_audit_add(parts->audit, "policy_changed", policy_json(parts->policy));

@@ -9,6 +9,7 @@
 #include "daemon/events.h"
 #include "daemon/policy.h"
 #include "daemon/router.h"
+#include "daemon/verdicts.h"
 
 /* What a configuration is loaded from, and what is told of it; nothing is owned. */
 struct qe_reload_parts {
@@ -22,6 +23,7 @@ struct qe_reload_parts {
 	struct qe_event_log *event_log;
 	struct qe_audit *audit; /* may be NULL */
 	struct qe_policy_keeper *policy;
+	struct qe_verdicts *verdicts;
 	struct qe_router *router;
 	unsigned n_workers;
 };

@@ -29,6 +29,7 @@ struct daemon {
 	struct qe_audit *audit; /* NULL: nobody wants one */
 	struct qe_node *node;
 	struct qe_policy_keeper *policy;
+	struct qe_verdicts *verdicts;
 	struct qe_policy_draft *first_policy; /* until the node has it */
 	struct qe_netlink *netlink;
 	struct qe_unix_listener *listener;

@@ -7,7 +7,9 @@
 
 Guest and friend have no policy. Negative answers take the second that they are waited for.
 """
-from lab import Lab, Node
+import json
+
+from lab import Lab, Node, wait_until
 from traffic import carry
 
 PORT = 5003  # of carry()
@@ -42,7 +44,9 @@ class Hub:
     def __init__(self, node, *peers):
         self.node, self.file = node, node.config.with_name('policy.toml')
         self.file.write_text(TCP)
-        node.configure(peers=[peer.as_peer() for peer in peers], security={'policy_file': 'policy.toml'})
+        self.audit = node.config.with_name('audit.log')
+        node.configure(peers=[peer.as_peer() for peer in peers],
+                       security={'policy_file': 'policy.toml', 'audit_log': 'audit.log'})
         node.start()
 
     def take(self, text):
@@ -52,6 +56,14 @@ class Hub:
     def drops(self):
         drops = self.node.status()['counters']['drops']
         return drops['policy'], drops['policy_out']
+
+
+    def records(self, event):
+        return [record for record in map(json.loads, self.audit.read_text().splitlines()) if record['event'] == event]
+
+    def denied(self):
+        """The packets that were denied, by rule and peer."""
+        return {(row['rule'], row['node']): row['packets'] for row in self.node.call('policy', 'status')['denied']}
 
 
 def reaches(host, address):
@@ -72,6 +84,29 @@ def only_what_is_allowed(hub, guest, friend):
     assert not guest.host.pings(hub.node.overlay, timeout=1)
     assert not hub.node.host.pings(guest.overlay, timeout=1)
     assert all(now > then for now, then in zip(hub.drops(), before)), (before, hub.drops())
+
+
+def all_is_told(hub, guest, friend):
+    """In the audit log, and in the counts."""
+    wait_until('packets are counted', lambda: len(hub.denied()) == 2)
+    assert hub.denied().keys() == {(None, 'guest'), (None, 'friend')}, hub.denied()
+    wait_until('denied packets are told', lambda: len(hub.records('denied')) >= 3)
+    from_friend, = [record for record in hub.records('denied') if record['source_node'] == 'friend']
+    assert from_friend['source_id'] == friend.id and from_friend['destination_id'] == hub.node.id, from_friend
+    assert from_friend['source'] == friend.overlay and from_friend['destination'] == hub.node.overlay, from_friend
+    assert from_friend['protocol'] == 'tcp' and from_friend['destination_port'] == PORT, from_friend
+    assert from_friend['rule'] is None, from_friend
+
+
+def all_flows_are_told(hub):
+    """Once the daemon has stopped, each has its end: that of carry(), which this node has not heard of for long, too."""
+    ended = [flow for flow in hub.records('flow') if flow['phase'] == 'end' and flow.get('destination_port') == PORT]
+    for flow in ended:
+        assert flow['source_node'] == 'guest' and flow['destination_node'] == 'hub', flow
+        assert flow['protocol'] == 'tcp' and flow['rule'] in ('tcp', None) and flow['packets'] > 0, flow
+        assert flow['started'] <= flow['ended'] <= flow['time'], flow
+    assert len(ended) >= 3, ended
+    assert max(flow['bytes'] for flow in ended) > 1 << 16, ended
 
 
 def a_reload_counts_at_once(hub, guest, friend):
@@ -98,6 +133,7 @@ def a_reload_counts_at_once(hub, guest, friend):
 
 def an_enterprise_node_denies_everything(hub, guest):
     hub.node.stop()
+    all_flows_are_told(hub)
     hub.node.configure(peers=[guest.as_peer()], node={'role': 'enterprise'})
     hub.node.start()
     hub.node.wait_connected(guest)
@@ -116,5 +152,7 @@ with Lab() as lab:
     hub = Hub(node, guest, friend)
     node.wait_connected(guest, friend)
     only_what_is_allowed(hub, guest, friend)
+    all_is_told(hub, guest, friend)
     a_reload_counts_at_once(hub, guest, friend)
+    assert len(hub.records('policy_changed')) == 2
     an_enterprise_node_denies_everything(hub, guest)
