@@ -139,6 +139,19 @@ static bool is_beyond(const struct grants *grants, const struct qe_addr *addr)
 	return forward == nullptr || forward->prefix.length == 0;
 }
 
+/* A subnet of another node may be forwarded for, and so a gateway sends from there; but in the name
+ * of another node itself only if it is granted that very address. As in route/rib_grants.c. */
+static bool speaks_for(const struct directory_slot *gateway, const struct qe_route *owner,
+	const struct qe_addr *source)
+{
+	const struct qe_route *grant = prefix_map_find(&gateway->gateway_map, source);
+
+	if (grant == nullptr)
+		return false;
+	return owner == nullptr || owner->prefix.length < qe_addr_bits(source) ||
+	       grant->prefix.length == owner->prefix.length;
+}
+
 bool grants_allow_source(
 	const struct directory *directory, size_t slot, const struct qe_addr *source)
 {
@@ -150,7 +163,7 @@ bool grants_allow_source(
 		return false;
 	if (owner != nullptr && owner->peer == slot)
 		return true;
-	if (prefix_map_find(&peer->gateway_map, source) != nullptr)
+	if (speaks_for(peer, owner, source))
 		return true;
 	return owner == nullptr && peer->exit && is_beyond(grants, source);
 }

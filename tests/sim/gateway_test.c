@@ -444,6 +444,9 @@ static void circles_are_broken(void **)
 		peer_of(ring[i], ring[(i + 2) % 3])->exit = true;
 		grant_gateway(ring[i], ring[(i + 2) % 3], "100.64.0.0/16");
 	}
+	/* The one that knows the source would not take its packets from another without this. */
+	struct mesh_peer *last = peer_of(ring[0], ring[2]);
+	last->gateway[last->n_gateway++] = qe_prefix_host(&end->inner4);
 	peer_of(end, ring[0])->default_gateway = true;
 	mesh_start(end);
 	for (size_t i = 0; i < 3; i++)

@@ -103,7 +103,11 @@ static bool should_allow(const struct world *world, size_t slot, const struct qe
 	}
 	if (owner == slot || owner == PEERS)
 		return owner == slot;
-	if (longest(peer->gateway_prefixes, peer->n_gateway_prefixes, source) >= 0)
+	int grant = longest(peer->gateway_prefixes, peer->n_gateway_prefixes, source);
+	bool of_a_node = owner != SIZE_MAX &&
+			 length == (source->family == QE_FAMILY_IPV4 ? 32 : 128);
+
+	if (grant >= 0 && (!of_a_node || grant == length))
 		return true;
 	return owner == SIZE_MAX && (peer->exit || peer->default_gateway) &&
 	       longest(world->forward, world->settings.n_forward, source) <= 0;
