@@ -292,7 +292,7 @@ static enum qe_error start_names(struct daemon *daemon)
 			daemon->loop, daemon->resolver, daemon->workers, qe_clock_now());
 	if (error == QE_OK)
 		error = qe_underlay_new(&daemon->underlay, daemon->node, daemon->directory,
-			daemon->endpoints, daemon->loop);
+			daemon->endpoints, daemon->router, daemon->loop);
 	if (error != QE_OK)
 		return daemon_fail(
 			daemon, error, "names cannot be resolved: %s", qe_error_text(error));

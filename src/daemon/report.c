@@ -268,6 +268,8 @@ const char *qe_report_host_route(enum qe_host_route_state state)
 		return "not_accepted";
 	case QE_HOST_ROUTE_OVERLAPS:
 		return "overlaps";
+	case QE_HOST_ROUTE_UNDERLAY:
+		return "underlay";
 	case QE_HOST_ROUTE_DEFAULT:
 		return "default";
 	case QE_HOST_ROUTE_FAILED:

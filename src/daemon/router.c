@@ -129,6 +129,12 @@ void qe_router_run(struct qe_router *router)
 	qe_host_routes_run(router->routes);
 }
 
+enum qe_error qe_router_set_underlay(
+	struct qe_router *router, const struct qe_prefix *hosts, size_t n)
+{
+	return qe_host_routes_set_underlay(router->routes, hosts, n);
+}
+
 const struct qe_host_routes *qe_router_routes(const struct qe_router *router)
 {
 	return router->routes;

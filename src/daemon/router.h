@@ -49,4 +49,7 @@ void qe_router_link_changed(struct qe_router *router);
 /* Does what has come up; cheap when that is nothing. */
 void qe_router_run(struct qe_router *router);
 
+/* Hosts that the tunnel's own packets go to; replaces. */
+enum qe_error qe_router_set_underlay(
+	struct qe_router *router, const struct qe_prefix *hosts, size_t n);
 const struct qe_host_routes *qe_router_routes(const struct qe_router *router);

@@ -11,6 +11,9 @@
  * lets an accepted route win over the very network of an interface, it is installed as its two
  * halves, which are more specific; so all that we install has our metric, and no more is needed.
  *
+ * A route that holds an address at which a peer is reached would take the tunnel's own packets into
+ * the tunnel; it is kept out, too.
+ *
  * A default route would take all that the host sends, the daemon's own packets to its peers, too.
  * So it needs a word of its own from the operator, and is not a route like others but rules, which
  * leave these packets alone (qe_netlink_take_default).
@@ -53,6 +56,8 @@ struct qe_host_routes {
 	char interface[QE_INTERFACE_NAME_SIZE];
 	struct qe_prefix *accept;
 	size_t n_accept;
+	struct qe_prefix *underlay; /* in the order of qe_prefix_compare */
+	size_t n_underlay;
 	bool defaults, over_lan;
 	bool has_ipv4_default, has_ipv6_default;
 
@@ -226,6 +231,21 @@ static bool is_taken(const struct qe_host_routes *routes, const struct qe_prefix
 	return false;
 }
 
+static bool holds_underlay(const struct qe_host_routes *routes, const struct qe_prefix *prefix)
+{
+	size_t low = 0, high = routes->n_underlay;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (qe_prefix_compare(&routes->underlay[middle], prefix) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < routes->n_underlay && qe_prefix_covers(prefix, &routes->underlay[low]);
+}
+
 static void add_line(const struct qe_host_routes *routes, const struct qe_host_route *route)
 {
 	char ours[QE_PREFIX_TEXT_SIZE], theirs[QE_PREFIX_TEXT_SIZE];
@@ -255,6 +275,8 @@ static enum form decide(const struct qe_host_routes *routes, struct entry *entry
 		return keep_out(entry, QE_HOST_ROUTE_NOT_ACCEPTED);
 	if (route->prefix.length == 0)
 		return routes->defaults ? WHOLE : keep_out(entry, QE_HOST_ROUTE_DEFAULT);
+	if (holds_underlay(routes, &route->prefix))
+		return keep_out(entry, QE_HOST_ROUTE_UNDERLAY);
 	network = find_overlap(routes, &route->prefix);
 	if (network && !routes->over_lan) {
 		route->network = network->prefix;
@@ -485,6 +507,28 @@ enum qe_error qe_host_routes_configure(
 	return QE_OK;
 }
 
+static int compare_hosts(const void *a, const void *b)
+{
+	return qe_prefix_compare(a, b);
+}
+
+enum qe_error qe_host_routes_set_underlay(
+	struct qe_host_routes *routes, const struct qe_prefix *hosts, size_t n)
+{
+	struct qe_prefix *underlay = calloc(n + 1, sizeof(*underlay));
+
+	if (!underlay)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		underlay[i] = hosts[i];
+	qsort(underlay, n, sizeof(*underlay), compare_hosts);
+	free(routes->underlay);
+	routes->underlay = underlay;
+	routes->n_underlay = n;
+	routes->settings_changed = true;
+	return QE_OK;
+}
+
 enum qe_error qe_host_routes_new(struct qe_host_routes **ret_routes,
 	const struct qe_host_routes_settings *settings, struct qe_helper *helper,
 	const struct qe_log *log)
@@ -515,6 +559,7 @@ struct qe_host_routes *qe_host_routes_free(struct qe_host_routes *routes)
 {
 	if (!routes)
 		return nullptr;
+	free(routes->underlay);
 	free(routes->accept);
 	free(routes->entries);
 	free(routes->changes);

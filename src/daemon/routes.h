@@ -22,6 +22,7 @@ enum qe_host_route_state : uint8_t {
 	QE_HOST_ROUTE_INSTALLED,
 	QE_HOST_ROUTE_NOT_ACCEPTED,
 	QE_HOST_ROUTE_OVERLAPS, /* with network, of interface */
+	QE_HOST_ROUTE_UNDERLAY, /* holds an address that a peer is reached at */
 	QE_HOST_ROUTE_DEFAULT,  /* a default route that nobody has asked for in so many words */
 	QE_HOST_ROUTE_FAILED,   /* error says why; tried again when the host changes */
 };
@@ -49,6 +50,9 @@ enum qe_error qe_host_routes_configure(
 /* wanted: the overlay leads there, to another node. */
 enum qe_error qe_host_routes_set(
 	struct qe_host_routes *routes, const struct qe_prefix *prefix, bool wanted);
+/* Hosts that the tunnel's own packets go to; replaces. */
+enum qe_error qe_host_routes_set_underlay(
+	struct qe_host_routes *routes, const struct qe_prefix *hosts, size_t n);
 void qe_host_routes_host_changed(struct qe_host_routes *routes);
 
 /* Costs nothing when there is nothing to do. */

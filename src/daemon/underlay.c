@@ -16,6 +16,7 @@ struct qe_underlay {
 	struct qe_node *node;
 	const struct qe_directory *directory;
 	const struct qe_endpoints *endpoints;
+	struct qe_router *router;
 	struct qe_loop *loop;
 	struct qe_alarm alarm;
 	bool is_alarm_set;
@@ -24,7 +25,7 @@ struct qe_underlay {
 	size_t n_slots;
 };
 
-/* ---- telling the node ---- */
+/* ---- telling the node, and what gives the host its routes ---- */
 
 struct addrs {
 	struct qe_prefix *items;
@@ -48,7 +49,7 @@ static void add_peer(struct addrs *addrs, const struct qe_underlay *underlay, si
 		add(addrs, &underlay->seen[slot]);
 }
 
-static enum qe_error tell_node(const struct qe_underlay *underlay)
+static enum qe_error tell(const struct qe_underlay *underlay)
 {
 	size_t n_peers = qe_directory_config(underlay->directory)->n_peers;
 	struct addrs addrs = {
@@ -60,6 +61,8 @@ static enum qe_error tell_node(const struct qe_underlay *underlay)
 	for (size_t i = 0; i < n_peers; i++)
 		add_peer(&addrs, underlay, qe_directory_slot(underlay->directory, i));
 	error = qe_node_set_forbidden(underlay->node, addrs.items, addrs.n, qe_clock_now());
+	if (error == QE_OK)
+		error = qe_router_set_underlay(underlay->router, addrs.items, addrs.n);
 	free(addrs.items);
 	return error;
 }
@@ -69,7 +72,7 @@ static void alarm_rings(struct qe_alarm *alarm, qe_time)
 	struct qe_underlay *underlay = QE_CONTAINER_OF(alarm, struct qe_underlay, alarm);
 
 	underlay->is_alarm_set = false;
-	if (tell_node(underlay) != QE_OK)
+	if (tell(underlay) != QE_OK)
 		qe_underlay_changed(underlay);
 }
 
@@ -112,14 +115,14 @@ void qe_underlay_seen(struct qe_underlay *underlay, size_t slot, const struct qe
 
 enum qe_error qe_underlay_new(struct qe_underlay **ret_underlay, struct qe_node *node,
 	const struct qe_directory *directory, const struct qe_endpoints *endpoints,
-	struct qe_loop *loop)
+	struct qe_router *router, struct qe_loop *loop)
 {
 	struct qe_underlay *underlay = malloc(sizeof(*underlay));
 
 	if (!underlay)
 		return -ENOMEM;
 	*underlay = (struct qe_underlay){
-		node, directory, endpoints, loop, .alarm.ring = alarm_rings};
+		node, directory, endpoints, router, loop, .alarm.ring = alarm_rings};
 	qe_underlay_changed(underlay);
 	*ret_underlay = underlay;
 	return QE_OK;

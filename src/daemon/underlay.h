@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * The addresses at which peers are reached outside of the tunnel, as far as they are known: no peer
- * may announce one of them, as what goes there would go round in circles. Control thread.
+ * may announce one of them, and no route that holds one is given to the host, as what goes there
+ * would go round in circles. Control thread.
  */
 #pragma once
 
 #include "daemon/directory.h"
 #include "daemon/endpoints.h"
+#include "daemon/router.h"
 #include "os/loop.h"
 
 struct qe_underlay;
@@ -14,7 +16,7 @@ struct qe_underlay;
 /* Nothing is owned. */
 enum qe_error qe_underlay_new(struct qe_underlay **ret_underlay, struct qe_node *node,
 	const struct qe_directory *directory, const struct qe_endpoints *endpoints,
-	struct qe_loop *loop);
+	struct qe_router *router, struct qe_loop *loop);
 struct qe_underlay *qe_underlay_free(struct qe_underlay *underlay); /* NULL-safe */
 
 /* A link to the peer goes there. */

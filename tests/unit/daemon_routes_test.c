@@ -278,6 +278,46 @@ static void test_defaults(void **)
 	close_host(&host);
 }
 
+static void set_underlay(struct host *host, const char *const *texts, size_t n)
+{
+	struct qe_prefix hosts[8];
+
+	for (size_t i = 0; i < n; i++)
+		hosts[i] = to_prefix(texts[i]);
+	assert_int_equal(qe_host_routes_set_underlay(host->routes, hosts, n), QE_OK);
+	qe_host_routes_run(host->routes);
+}
+
+/* What leads to a peer outside of the tunnel stays outside. */
+static void test_underlay(void **)
+{
+	static const char *const all[] = {"203.0.113.5/32", "198.51.100.7/32", "2001:db8:9::1/128"};
+	static const char *const wide[] = {"198.51.100.0/24", "198.51.100.7/32", "2001:db8:9::/48"};
+	static const char *const other[] = {
+		"198.51.100.8/29", "198.51.101.0/24", "2001:db8:a::/48"};
+	struct host host;
+
+	if (!isolated)
+		skip();
+	open_host(&host, &accept_all);
+	for (size_t i = 0; i < 3; i++) {
+		want(&host, wide[i], true);
+		want(&host, other[i], true);
+	}
+	qe_host_routes_run(host.routes);
+	for (size_t i = 0; i < 3; i++)
+		check(&host, wide[i], QE_HOST_ROUTE_INSTALLED);
+	set_underlay(&host, all, 3);
+	for (size_t i = 0; i < 3; i++) {
+		check(&host, wide[i], QE_HOST_ROUTE_UNDERLAY);
+		check(&host, other[i], QE_HOST_ROUTE_INSTALLED);
+	}
+	set_underlay(&host, all, 1);
+	for (size_t i = 0; i < 3; i++)
+		check(&host, wide[i], QE_HOST_ROUTE_INSTALLED);
+	close_host(&host);
+}
+
 /* One that cannot be added is told, kept, and tried again when the host has changed. */
 static void test_failure(void **)
 {
@@ -338,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_the_lan_changes),
 		cmocka_unit_test(test_over_lan),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_underlay),
 		cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_many_changes),
 	};
