@@ -60,15 +60,22 @@ static uint8_t *message_at(const struct qe_ring *ring, size_t index)
 	return ring->messages + (index & (ring->capacity - 1)) * ring->message_size;
 }
 
+bool qe_ring_has_room(struct qe_ring *ring, size_t n)
+{
+	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+
+	assert(n <= ring->capacity);
+	if (head - ring->tail_seen > ring->capacity - n)
+		ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+	return head - ring->tail_seen <= ring->capacity - n;
+}
+
 bool qe_ring_push(struct qe_ring *ring, const void *message)
 {
 	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 
-	if (head - ring->tail_seen == ring->capacity) {
-		ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-		if (head - ring->tail_seen == ring->capacity)
-			return false;
-	}
+	if (!qe_ring_has_room(ring, 1))
+		return false;
 	memcpy(message_at(ring, head), message, ring->message_size);
 	atomic_store_explicit(&ring->head, head + 1, memory_order_release);
 	return true;

@@ -14,4 +14,6 @@ struct qe_ring;
 enum qe_error qe_ring_new(struct qe_ring **ret_ring, size_t capacity, size_t message_size);
 struct qe_ring *qe_ring_free(struct qe_ring *ring);
 bool qe_ring_push(struct qe_ring *ring, const void *message); /* producer; false: full */
-bool qe_ring_pop(struct qe_ring *ring, void *ret_message);    /* consumer; false: empty */
+/* Producer: whether so many more fit, at most the capacity. */
+bool qe_ring_has_room(struct qe_ring *ring, size_t n);
+bool qe_ring_pop(struct qe_ring *ring, void *ret_message); /* consumer; false: empty */

@@ -13,6 +13,7 @@
 
 constexpr size_t commands_max = 1024;
 constexpr size_t events_max = 4096;
+constexpr size_t routes_max = 3072; /* of these: what peers say leaves room for what happens */
 /* What is taken before the shard is run: enough that acknowledgements and coalescing come in
  * batches, and small packets fill a QUIC packet together; little enough that neither direction
  * starves the other. */
@@ -94,9 +95,22 @@ static uint8_t *copy_message(const struct qe_event *event)
 	return copy;
 }
 
+/* A peer says again what is lost here with its next link; that a peer has come or gone is never
+ * said again, and no other peer's announcements may take its place. */
+static bool has_room(const struct qe_worker *worker, const struct qe_event *event)
+{
+	return qe_ring_has_room(
+		worker->events, event->type == QE_EVENT_ROUTES ? events_max - routes_max + 1 : 1);
+}
+
 static void push_event(void *ctx, const struct qe_event *event)
 {
 	struct qe_worker *worker = ctx;
+
+	if (!has_room(worker, event)) {
+		worker->events_lost++;
+		return;
+	}
 	struct qe_worker_event copy = {.event = *event, .message = copy_message(event)};
 
 	if (event->reason)
@@ -104,10 +118,7 @@ static void push_event(void *ctx, const struct qe_event *event)
 	copy.event.reason = nullptr;
 	if (!copy.message)
 		copy.event.message_len = 0;
-	if (!qe_ring_push(worker->events, &copy)) {
-		worker->events_lost++;
-		free(copy.message);
-	}
+	qe_ring_push(worker->events, &copy);
 	worker->has_news = true;
 }
 

@@ -20,6 +20,9 @@ static void ring_agrees_with_counters(void **state)
 	(void)state;
 	assert_int_equal(qe_ring_new(&ring, CAPACITY, sizeof(pushed)), QE_OK);
 	for (unsigned step = 0; step < 30000; step++) {
+		size_t n = random_below(CAPACITY + 1);
+
+		assert_int_equal(qe_ring_has_room(ring, n), pushed - popped + n <= CAPACITY);
 		if (random_below(2)) {
 			bool done = qe_ring_push(ring, &pushed);
 
