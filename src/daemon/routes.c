@@ -590,6 +590,20 @@ void qe_host_routes_host_changed(struct qe_host_routes *routes)
 	routes->host_changed = true;
 }
 
+bool qe_host_routes_lead_to(const struct qe_host_routes *routes, const struct qe_addr *addr)
+{
+	const struct qe_prefix host = qe_prefix_host(addr);
+
+	for (size_t i = 0; i < routes->n_entries; i++) {
+		const struct entry *entry = &routes->entries[i];
+
+		if (entry->has != NOTHING && entry->route.prefix.length > 0 &&
+			qe_prefix_covers(&entry->route.prefix, &host))
+			return true;
+	}
+	return false;
+}
+
 void qe_host_routes_visit(const struct qe_host_routes *routes,
 	void (*visit)(void *ctx, const struct qe_host_route *route), void *ctx)
 {

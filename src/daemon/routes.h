@@ -59,5 +59,7 @@ void qe_host_routes_host_changed(struct qe_host_routes *routes);
 void qe_host_routes_run(struct qe_host_routes *routes);
 
 /* Of all that are wanted, in the order of qe_prefix_compare. */
+/* Whether one of them, but for a default route, takes there what this host sends. */
+bool qe_host_routes_lead_to(const struct qe_host_routes *routes, const struct qe_addr *addr);
 void qe_host_routes_visit(const struct qe_host_routes *routes,
 	void (*visit)(void *ctx, const struct qe_host_route *route), void *ctx);

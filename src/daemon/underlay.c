@@ -107,6 +107,10 @@ void qe_underlay_seen(struct qe_underlay *underlay, size_t slot, const struct qe
 {
 	if (!reserve(underlay, slot) || qe_addr_equal(&underlay->seen[slot], addr))
 		return;
+	/* A link through the tunnel. A member behind a gateway could end the route to all that is
+	 * there by it, and what goes there would leave in the clear. */
+	if (qe_host_routes_lead_to(qe_router_routes(underlay->router), addr))
+		return;
 	underlay->seen[slot] = *addr;
 	qe_underlay_changed(underlay);
 }

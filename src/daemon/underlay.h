@@ -19,7 +19,7 @@ enum qe_error qe_underlay_new(struct qe_underlay **ret_underlay, struct qe_node 
 	struct qe_router *router, struct qe_loop *loop);
 struct qe_underlay *qe_underlay_free(struct qe_underlay *underlay); /* NULL-safe */
 
-/* A link to the peer goes there. */
+/* A link to the peer goes there; of no account if an installed route of the overlay does, too. */
 void qe_underlay_seen(struct qe_underlay *underlay, size_t slot, const struct qe_addr *addr);
 /* Endpoints or peers have changed. */
 void qe_underlay_changed(struct qe_underlay *underlay);

@@ -288,6 +288,13 @@ static void set_underlay(struct host *host, const char *const *texts, size_t n)
 	qe_host_routes_run(host->routes);
 }
 
+static bool leads_to(const struct host *host, const char *text)
+{
+	struct qe_prefix prefix = to_prefix(text);
+
+	return qe_host_routes_lead_to(host->routes, &prefix.addr);
+}
+
 /* What leads to a peer outside of the tunnel stays outside. */
 static void test_underlay(void **)
 {
@@ -305,12 +312,17 @@ static void test_underlay(void **)
 		want(&host, other[i], true);
 	}
 	qe_host_routes_run(host.routes);
-	for (size_t i = 0; i < 3; i++)
+	assert_false(leads_to(&host, all[0]));
+	for (size_t i = 0; i < 3; i++) {
 		check(&host, wide[i], QE_HOST_ROUTE_INSTALLED);
+		assert_true(leads_to(&host, wide[i]));
+	}
 	set_underlay(&host, all, 3);
 	for (size_t i = 0; i < 3; i++) {
 		check(&host, wide[i], QE_HOST_ROUTE_UNDERLAY);
 		check(&host, other[i], QE_HOST_ROUTE_INSTALLED);
+		assert_false(leads_to(&host, wide[i]));
+		assert_true(leads_to(&host, other[i]));
 	}
 	set_underlay(&host, all, 1);
 	for (size_t i = 0; i < 3; i++)
