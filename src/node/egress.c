@@ -26,6 +26,7 @@ constexpr qe_time BLOCKED_AGE_MAX = 10 * QE_MILLISECOND;
 /* Of packets from other peers, which nobody can be told to hold back. */
 constexpr size_t FORWARDED_PACKETS_MAX = 56;
 constexpr qe_time FORWARDED_AGE_MAX = 50 * QE_MILLISECOND;
+constexpr size_t ABSENT_RESERVE = 80; /* by what other peers send to peers without a link */
 constexpr size_t POOL_RESERVE = 8; /* packets that no queue may take: the TUN is read into them */
 constexpr qe_time TUN_PAUSE = 10 * QE_MILLISECOND;
 constexpr qe_time TUN_PAUSE_SHARED = QE_MILLISECOND / 2;
@@ -157,9 +158,12 @@ static bool is_full(
 
 /* How many packets of the pool must stay free. The one that a full window has stopped half-way
  * comes first: as long as it waits, the TUN does, and nothing is lost; packets for peers that are
- * not there must not take its place. */
-static size_t reserve_for(const struct shard_peer *speer, bool first)
+ * not there must not take its place, and least of all what one peer sends on to many of these. */
+static size_t reserve_for(struct qe_shard *shard, struct shard_peer *speer,
+	const struct shard_packet *packet, bool first)
 {
+	if (packet->from != FROM_TUN && !speer->blocked && shard_peer_link(shard, speer) == nullptr)
+		return ABSENT_RESERVE;
 	if (!first)
 		return 4 * POOL_RESERVE;
 	return speer->blocked ? POOL_RESERVE : 2 * POOL_RESERVE;
@@ -172,7 +176,7 @@ static void enqueue(struct qe_shard *shard, struct shard_peer *speer, struct sha
 
 	if (packet->from == FROM_TUN)
 		pause_tun(shard, speer);
-	if (full || qe_pool_available(shard->packets) < reserve_for(speer, first)) {
+	if (full || qe_pool_available(shard->packets) < reserve_for(shard, speer, packet, first)) {
 		drop_packet(shard, packet, QE_DROP_QUEUE_FULL);
 		if (first)
 			set_blocked(shard, speer, false);

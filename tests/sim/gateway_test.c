@@ -502,6 +502,61 @@ static void bursts_are_carried(void **)
 	mesh_free(w.mesh);
 }
 
+/* Peers of g that never start. */
+static void befriend_absent(struct world *w, size_t n)
+{
+	grant_gateway(w->a, w->g, "10.9.0.0/16");
+	forward(w->g, "10.9.0.0/16");
+	for (size_t i = 0; i < n; i++) {
+		struct mesh_host *absent = mesh_host_add(w->mesh);
+		char prefix[32];
+
+		snprintf(prefix, sizeof(prefix), "10.9.%zu.0/24", i);
+		mesh_befriend(w->g, absent, MESH_KNOWS);
+		grant(w->g, absent, prefix);
+	}
+}
+
+static void send_to_absent(struct world *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char destination[32];
+
+		snprintf(destination, sizeof(destination), "10.9.%zu.1", i);
+		inject(w->a, "10.8.1.8", destination, 64, 100, false);
+	}
+}
+
+/* Packets for peers that are not there do not take the room of those that only wait a moment. */
+static void the_absent_take_little_room(void **)
+{
+	constexpr size_t n = 8;
+	struct world w = world_new(61);
+	struct mesh_wire slow = {
+		.delay = 10 * QE_MILLISECOND, .mtu = 1472, .rate = 50'000'000, .queue = 200'000};
+	own_subnets(&w);
+	befriend_absent(&w, n);
+	mesh_lay_both(w.mesh, w.g, w.b, &slow);
+	start(&w);
+	only_by_the_gateway(&w);
+	struct mesh_flow *there = mesh_flow_start(w.a, w.b, MESH_TCP4, 1200, 20 * QE_MILLISECOND);
+	there->segments = 40;
+	there->inner.source = addr("10.8.1.7");
+	there->inner.destination = addr("10.8.2.7");
+	for (size_t i = 0; i < 200; i++) {
+		send_to_absent(&w, n);
+		mesh_run(w.mesh, QE_SECOND / 20);
+	}
+	mesh_flow_stop(there);
+	mesh_run(w.mesh, 8 * QE_SECOND);
+	mesh_check(w.mesh, mesh_counters(w.g).drops[QE_DROP_NO_LINK] > 0);
+	uint64_t lost = mesh_flow_lost(there);
+	mesh_check(w.mesh, lost < there->sent / 200, "%llu of %llu", (unsigned long long)lost,
+		(unsigned long long)there->sent);
+	check_books(&w);
+	mesh_free(w.mesh);
+}
+
 /* Two that each take the other for the way: what comes back is not sent back again. */
 static void nothing_goes_back(void **)
 {
@@ -534,6 +589,7 @@ int main(void)
 		cmocka_unit_test(nobody_else_forwards),
 		cmocka_unit_test(circles_are_broken),
 		cmocka_unit_test(bursts_are_carried),
+		cmocka_unit_test(the_absent_take_little_room),
 		cmocka_unit_test(nothing_goes_back),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
