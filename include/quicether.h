@@ -264,10 +264,11 @@ enum qe_error qe_node_visit_routes(const struct qe_node *node,
 void qe_node_visit_refusals(const struct qe_node *node,
 	void (*visit)(void *ctx, const struct qe_route_refusal *refusal), void *ctx);
 struct qe_route_counts {
-	size_t prefixes;  /* that are known */
-	size_t ways;      /* to them, of all peers */
-	size_t refused;   /* announcements */
-	uint64_t changes; /* of the routes in use, since the start */
+	size_t prefixes;    /* that are known */
+	size_t ways;        /* to them, of all peers */
+	size_t refused;     /* announcements */
+	uint64_t changes;   /* of the routes in use, since the start */
+	uint64_t malformed; /* messages with announcements, since the start */
 };
 struct qe_route_counts qe_node_count_routes(const struct qe_node *node);
 /* The route that a packet to the address takes; QE_ERR_NOT_FOUND. */

@@ -313,6 +313,7 @@ static json_t *routes_json(const struct qe_report_facts *facts)
 		{"prefixes", facts->routes.prefixes},
 		{"ways", facts->routes.ways},
 		{"refused", facts->routes.refused},
+		{"malformed", facts->routes.malformed},
 		{"changes", facts->routes.changes},
 	};
 

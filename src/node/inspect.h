@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* What a program that holds a node looks at besides include/quicether.h: the routes and the flows
+/* What a program that holds a node looks at besides include/quicether.h: the rules and the flows
  * behind it. Control thread. */
 #pragma once
 
 #include "policy/gate.h"
-#include "route/rib.h"
 
 struct qe_node;
 
-/* All routes, with what is refused. */
-const struct qe_rib *qe_node_rib(const struct qe_node *node);
-/* Announcements of all peers that were malformed. */
-uint64_t qe_node_malformed_routes(const struct qe_node *node);
 /* The rules in force, and their generation as verdicts name it; nullptr: none. */
 const struct qe_policy *qe_node_policy(const struct qe_node *node, uint64_t *ret_generation);
 /* The flows; nullptr if there has been no policy yet. qe_node_run sweeps it about once a second. */

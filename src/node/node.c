@@ -420,16 +420,6 @@ const char *qe_node_crypto_provider(const struct qe_node *node)
 	return node->provider;
 }
 
-const struct qe_rib *qe_node_rib(const struct qe_node *node)
-{
-	return node->routing.rib;
-}
-
-uint64_t qe_node_malformed_routes(const struct qe_node *node)
-{
-	return node->routing.malformed;
-}
-
 const struct qe_policy *qe_node_policy(const struct qe_node *node, uint64_t *ret_generation)
 {
 	const struct rules *rules = current_parts(node).rules;

@@ -66,6 +66,7 @@ struct qe_route_counts qe_node_count_routes(const struct qe_node *node)
 		.prefixes = rib.prefixes,
 		.ways = rib.candidates,
 		.changes = rib.changes,
+		.malformed = node->routing.malformed,
 	};
 
 	for (size_t i = 0; i < node->routing.n_slots; i++)
