@@ -317,6 +317,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.workers = daemon->workers,
 		.policy = daemon->policy,
 		.verdicts = daemon->verdicts,
+		.audit = daemon->audit,
 		.listen = qe_udp_local(daemon->devices.udps[0]),
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.routes = qe_router_routes(daemon->router),

@@ -20,6 +20,7 @@
 constexpr unsigned ping_timeout_ms = 5000;
 constexpr unsigned ping_timeout_max_ms = 30000;
 constexpr size_t pings_max = 1024;
+constexpr json_int_t no_port = INT64_MIN; /* that nobody can ask for */
 
 struct question;
 typedef json_t *report_fn(const struct qe_service *service, const struct qe_worker_query *query,
@@ -101,6 +102,7 @@ static json_t *report_status(const struct qe_service *service, const struct qe_w
 		.tun_segments_udp = settings->tun_segments_udp,
 		.routes = qe_node_count_routes(settings->node),
 		.host_routes = settings->routes,
+		.audit_lost = qe_audit_lost(settings->audit),
 		.started = settings->started,
 	};
 
@@ -137,7 +139,7 @@ static void handle_peers(void *ctx, struct qe_rpc_call *call, const json_t *)
 
 /* ---- policy ---- */
 
-/* port: negative if there is none. NULL: the call has failed. */
+/* port: no_port if there is none. NULL: the call has failed. */
 static json_t *ask_policy(const struct qe_service *service, struct qe_rpc_call *call,
 	struct qe_policy_question *question, json_int_t port)
 {
@@ -146,7 +148,7 @@ static json_t *ask_policy(const struct qe_service *service, struct qe_rpc_call *
 	json_t *result;
 
 	snprintf(port_text, sizeof(port_text), "%lld", (long long)port);
-	question->port = port >= 0 ? port_text : nullptr;
+	question->port = port != no_port ? port_text : nullptr;
 	result = qe_policy_keeper_explain(service->settings.policy, question, &diagnostics);
 	if (!result && diagnostics.n > 0)
 		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS, "%s: %s", diagnostics.items[0].where,
@@ -213,7 +215,7 @@ static void handle_route_get(void *ctx, struct qe_rpc_call *call, const json_t *
 	struct question question = {.call = call, .report = report_route};
 	struct qe_policy_question asked = {.protocol = "icmp"};
 	char own[QE_NODE_ID_TEXT_SIZE];
-	json_int_t port = -1;
+	json_int_t port = no_port;
 
 	if (json_unpack((json_t *)params, "{s:s, s?s, s?I}", "address", &asked.to, "protocol",
 		    &asked.protocol, "port", &port) != 0 ||
@@ -400,7 +402,7 @@ static void handle_policy_reload(void *ctx, struct qe_rpc_call *call, const json
 static void handle_policy_explain(void *ctx, struct qe_rpc_call *call, const json_t *params)
 {
 	struct qe_policy_question question = {};
-	json_int_t port = -1;
+	json_int_t port = no_port;
 	json_t *result;
 
 	if (json_unpack((json_t *)params, "{s:s, s:s, s:s, s?I}", "from", &question.from, "to",

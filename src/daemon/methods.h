@@ -22,6 +22,7 @@ struct qe_service_settings {
 	bool tun_segments_udp;
 	const struct qe_host_routes *routes;
 	const struct qe_verdicts *verdicts;
+	struct qe_audit *audit; /* NULL: there is none */
 	qe_time started;
 	void (*stop)(void *ctx);      /* the method "stop" */
 	json_t *(*reload)(void *ctx); /* the method "reload": its result */

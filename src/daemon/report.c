@@ -324,13 +324,14 @@ json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_wo
 {
 	const struct qe_config *config = qe_directory_config(facts->directory);
 
-	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:I}",
 		"version", QE_VERSION, "node", node_json(facts), "state", "running", "uptime_secs",
 		seconds_json(qe_time_since(facts->started, query->now)), "listen",
 		endpoint_json(&facts->listen), "tun", tun_json(facts), "routes", routes_json(facts),
 		"host_routes", host_routes_json(facts), "crypto", crypto_json(facts), "rotate_secs",
 		config->security.rotate_secs, "peers", peer_counts_json(facts->directory, query),
-		"counters", counters_json(query), "workers", workers_json(query));
+		"counters", counters_json(query), "workers", workers_json(query), "audit_lost",
+		(json_int_t)facts->audit_lost);
 }
 
 /* ---- peers ---- */

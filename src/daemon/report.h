@@ -17,6 +17,7 @@ struct qe_report_facts {
 	bool tun_segments_udp;
 	struct qe_route_counts routes;
 	const struct qe_host_routes *host_routes;
+	uint64_t audit_lost; /* records that the audit log does not tell of yet */
 	qe_time started;
 };
 

@@ -58,15 +58,15 @@ class Hub:
     def verdicts(self, port):
         """What the daemon says of packets from the guest, and what the files do: the same."""
         question = {'from': 'guest', 'to': 'node:hub', 'protocol': 'tcp', 'port': port}
-        request = json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': 'policy.explain', 'params': question})
-        answer = rpc(self.node.socket, request)['result']['answers']
+        answer = rpc(self.node.socket, 'policy.explain', question)['result']['answers']
         words = [word for key, value in question.items() for word in (f'--{key}', str(value))]
         done = self.node.run('policy', 'explain', '--config', self.node.config, '--json', *words)
         assert json.loads(done.stdout)['answers'] == answer, (done.stdout, answer)
         return {one['verdict'] for one in answer}
 
 
-def rpc(path, request):
+def rpc(path, method, params):
+    request = json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': method, 'params': params})
     with socket.socket(socket.AF_UNIX) as control:
         control.connect(str(path))
         control.sendall(request.encode() + b'\n')
@@ -97,6 +97,9 @@ def reload_takes(hub):
     hub.write(ALLOW + TEST % 'allow')
     assert hub.ask('policy', 'reload') == (0, {'ok': True, 'file': str(hub.file), 'rules': 1, 'changed': False})
     assert hub.verdicts(22) == {'allow'} and hub.verdicts(80) == {'deny'}
+    for port in -1, 65536:
+        question = {'from': 'guest', 'to': 'node:hub', 'protocol': 'tcp', 'port': port}
+        assert rpc(hub.node.socket, 'policy.explain', question)['error']['code'] == -32602
     hub.write(ALLOW.replace('[22]', '[80]'))
     assert hub.ask('policy', 'reload')[1]['changed']
     assert hub.verdicts(22) == {'deny'} and hub.verdicts(80) == {'allow'}

@@ -95,6 +95,9 @@ static struct qe_worker_event wait_for(struct side *side, enum qe_event_type typ
 
 	for (;;) {
 		while (qe_worker_take_event(side->worker, &event)) {
+			free(event.message);
+			event.message = nullptr;
+			event.event.message = nullptr;
 			if (event.event.type == type)
 				return event;
 		}
