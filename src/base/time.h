@@ -29,3 +29,15 @@ static inline qe_time qe_time_since(qe_time then, qe_time now)
 {
 	return now > then ? now - then : 0;
 }
+
+/* A token bucket, told by when it will be full again (0: it is): burst at once, then one for each
+ * interval. False if it is empty. */
+static inline bool qe_time_take(qe_time *full_at, unsigned burst, qe_time interval, qe_time now)
+{
+	qe_time from = qe_time_max(*full_at, now);
+
+	if (from - now > (burst - 1) * interval)
+		return false;
+	*full_at = from + interval;
+	return true;
+}

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/time.h"
 #include "crypto/node_id.h"
@@ -33,22 +32,16 @@ struct qe_audit {
 	qe_time full_at[places][KINDS]; /* when all of the burst may be taken again */
 };
 
-void qe_audit_time(char to[static QE_AUDIT_TIME_SIZE], qe_time at)
+void qe_audit_time(char to[static QE_CLOCK_TEXT_SIZE], qe_time at)
 {
-	int64_t ms = qe_clock_wall_ms() -
-		     (int64_t)(qe_time_since(at, qe_clock_now()) / QE_MILLISECOND);
-	time_t secs = (time_t)(ms / 1000);
-	struct tm tm;
-	char whole[QE_AUDIT_TIME_SIZE];
+	int64_t ago = (int64_t)(qe_time_since(at, qe_clock_now()) / QE_MILLISECOND);
 
-	gmtime_r(&secs, &tm);
-	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(to, QE_AUDIT_TIME_SIZE, "%.19s.%03dZ", whole, (int)(ms % 1000));
+	qe_clock_format(to, qe_clock_wall_ms() - ago);
 }
 
 static void format_lost(char *to, size_t size, uint64_t n)
 {
-	char now[QE_AUDIT_TIME_SIZE];
+	char now[QE_CLOCK_TEXT_SIZE];
 
 	qe_audit_time(now, qe_clock_now());
 	snprintf(to, size, "{\"time\":\"%s\",\"event\":\"records_lost\",\"records\":%" PRIu64 "}",
@@ -104,7 +97,7 @@ uint64_t qe_audit_lost(struct qe_audit *audit)
 /* Time and event first, for those who read. */
 static char *format_record(const char *event, json_t *fields)
 {
-	char now[QE_AUDIT_TIME_SIZE], *text = nullptr;
+	char now[QE_CLOCK_TEXT_SIZE], *text = nullptr;
 	json_t *record;
 
 	qe_audit_time(now, qe_clock_now());
@@ -131,15 +124,12 @@ void qe_audit_add(struct qe_audit *audit, const char *event, json_t *fields)
 
 static bool take(struct qe_audit *audit, enum kind kind, size_t peer)
 {
-	qe_time *full_at = &audit->full_at[peer % places][kind], now = qe_clock_now();
-	qe_time interval = limits[kind].interval, from = qe_time_max(*full_at, now);
+	bool taken = qe_time_take(&audit->full_at[peer % places][kind], limits[kind].burst,
+		limits[kind].interval, qe_clock_now());
 
-	if (from - now > (limits[kind].burst - 1) * interval) {
+	if (!taken)
 		qe_appender_add_lost(audit->appender);
-		return false;
-	}
-	*full_at = from + interval;
-	return true;
+	return taken;
 }
 
 /* ---- peers ---- */

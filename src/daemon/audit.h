@@ -7,8 +7,7 @@
 #include <jansson.h>
 
 #include "daemon/directory.h"
-
-#define QE_AUDIT_TIME_SIZE 32
+#include "os/clock.h"
 
 struct qe_audit;
 
@@ -22,7 +21,7 @@ int qe_audit_folder(const struct qe_audit *audit); /* where files are made and w
 void qe_audit_reopen(struct qe_audit *audit);      /* after the file was renamed; NULL-safe */
 
 /* As records have it: RFC 3339, UTC, to the millisecond. at: as qe_clock_now counts. */
-void qe_audit_time(char to[static QE_AUDIT_TIME_SIZE], qe_time at);
+void qe_audit_time(char to[static QE_CLOCK_TEXT_SIZE], qe_time at);
 
 /* A record of this moment. event: a word of docs/audit.md; fields: an object that is taken over,
  * or NULL if it could not be made, which counts as lost. audit may be NULL: nobody keeps any. */

@@ -5,6 +5,7 @@
 
 #include "base/array.h"
 #include "base/list.h"
+#include "base/time.h"
 #include "crypto/node_id.h"
 #include "daemon/events.h"
 #include "net/addr.h"
@@ -85,16 +86,6 @@ static struct bucket *find_bucket(
 	return nullptr;
 }
 
-static bool take_token(struct bucket *bucket, qe_time now)
-{
-	qe_time full_at = bucket->full_at > now ? bucket->full_at : now;
-
-	if (full_at - now > (QE_EVENT_LOG_BURST - 1) * QE_EVENT_LOG_INTERVAL)
-		return false;
-	bucket->full_at = full_at + QE_EVENT_LOG_INTERVAL;
-	return true;
-}
-
 static void leave_out(struct qe_event_log *event_log, struct bucket *bucket, qe_time now)
 {
 	bucket->left_out++;
@@ -127,7 +118,8 @@ void qe_event_log_add(struct qe_event_log *event_log, const struct qe_event *eve
 	if (level > event_log->log->level)
 		return;
 	struct bucket *bucket = level < QE_LOG_DEBUG ? find_bucket(event_log, event) : nullptr;
-	if (bucket && !take_token(bucket, event->time))
+	if (bucket && !qe_time_take(&bucket->full_at, QE_EVENT_LOG_BURST, QE_EVENT_LOG_INTERVAL,
+			      event->time))
 		leave_out(event_log, bucket, event->time);
 	else
 		write_event(event_log, level, event);

@@ -42,16 +42,12 @@ static void write_human(enum qe_log_level level, int64_t wall_ms, const char *me
 static void write_json(enum qe_log_level level, int64_t wall_ms, const char *event,
 	const char *peer, const char *message)
 {
-	time_t seconds = (time_t)(wall_ms / 1000);
-	char stamp[32], whole[48];
-	struct tm utc;
+	char time[QE_CLOCK_TEXT_SIZE];
 	json_t *line;
 	char *text;
 
-	gmtime_r(&seconds, &utc);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(whole, sizeof(whole), "%s.%03dZ", stamp, (int)(wall_ms % 1000));
-	line = json_pack("{s:s, s:s, s:s, s:s*, s:s}", "time", whole, "level",
+	qe_clock_format(time, wall_ms);
+	line = json_pack("{s:s, s:s, s:s, s:s*, s:s}", "time", time, "level",
 		qe_log_level_name(level), "event", event, "peer", peer, "message", message);
 	text = line ? json_dumps(line, JSON_COMPACT) : nullptr;
 	if (text)

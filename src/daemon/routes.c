@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/networks.h"
 #include "daemon/routes.h"
 
 /* Of one kind in one run; the rest is counted. */
@@ -42,13 +43,6 @@ struct change {
 	bool wanted;
 };
 
-/* Another route of the host's, or a network that it is connected to. */
-struct network {
-	struct qe_prefix prefix;
-	char interface[QE_INTERFACE_NAME_SIZE];
-	bool connected;
-};
-
 struct qe_host_routes {
 	struct qe_helper *helper;
 	struct qe_netlink *netlink;
@@ -65,69 +59,9 @@ struct qe_host_routes {
 	size_t n_entries;
 	struct change *changes;
 	size_t n_changes, changes_capacity;
-	struct network *networks;
-	size_t n_networks;
+	struct qe_networks networks; /* of the host */
 	bool host_changed, settings_changed;
 };
-
-/* ---- the host's networks ---- */
-
-struct survey {
-	const char *own; /* interface */
-	struct network *networks;
-	size_t n, capacity;
-	bool failed;
-};
-
-static bool is_network(const struct qe_host_entry *entry)
-{
-	if (entry->prefix.length == 0 || qe_addr_is_link_local(&entry->prefix.addr) ||
-		qe_addr_is_multicast(&entry->prefix.addr) ||
-		qe_addr_is_loopback(&entry->prefix.addr))
-		return false;
-	/* A host of its own, with nobody else in its network, is reached locally in any case. */
-	return entry->is_route || entry->prefix.length < qe_addr_bits(&entry->addr);
-}
-
-static void add_network(void *ctx, const struct qe_host_entry *entry)
-{
-	struct survey *survey = ctx;
-	struct network *network;
-
-	if (survey->failed || strcmp(entry->interface, survey->own) == 0 || !is_network(entry))
-		return;
-	if (survey->n == survey->capacity) {
-		size_t capacity = 2 * survey->capacity + 16;
-
-		network = reallocarray(survey->networks, capacity, sizeof(*network));
-		survey->failed = !network;
-		if (!network)
-			return;
-		survey->networks = network;
-		survey->capacity = capacity;
-	}
-	network = &survey->networks[survey->n++];
-	*network = (struct network){.prefix = entry->prefix,
-		.connected = entry->gateway.family == QE_FAMILY_NONE && entry->interface[0]};
-	memcpy(network->interface, entry->interface, sizeof(network->interface));
-}
-
-static enum qe_error look_at_host(struct qe_host_routes *routes)
-{
-	struct survey survey = {.own = routes->interface};
-	enum qe_error error = qe_netlink_visit(routes->netlink, add_network, &survey);
-
-	if (error == QE_OK && survey.failed)
-		error = -ENOMEM;
-	if (error != QE_OK) {
-		free(survey.networks);
-		return error;
-	}
-	free(routes->networks);
-	routes->networks = survey.networks;
-	routes->n_networks = survey.n;
-	return QE_OK;
-}
 
 /* ---- what is wanted ---- */
 
@@ -209,28 +143,6 @@ static bool is_accepted(const struct qe_host_routes *routes, const struct qe_pre
 	return false;
 }
 
-static const struct network *find_overlap(
-	const struct qe_host_routes *routes, const struct qe_prefix *prefix)
-{
-	for (size_t i = 0; i < routes->n_networks; i++) {
-		const struct network *network = &routes->networks[i];
-
-		if (network->connected ? qe_prefix_overlaps(&network->prefix, prefix)
-				       : qe_prefix_compare(&network->prefix, prefix) == 0)
-			return network;
-	}
-	return nullptr;
-}
-
-static bool is_taken(const struct qe_host_routes *routes, const struct qe_prefix *prefix)
-{
-	for (size_t i = 0; i < routes->n_networks; i++) {
-		if (qe_prefix_compare(&routes->networks[i].prefix, prefix) == 0)
-			return true;
-	}
-	return false;
-}
-
 static bool holds_underlay(const struct qe_host_routes *routes, const struct qe_prefix *prefix)
 {
 	size_t low = 0, high = routes->n_underlay;
@@ -267,7 +179,7 @@ static enum form keep_out(struct entry *entry, enum qe_host_route_state state)
 static enum form decide(const struct qe_host_routes *routes, struct entry *entry)
 {
 	struct qe_host_route *route = &entry->route;
-	const struct network *network;
+	const struct qe_network_entry *network;
 
 	if (!entry->wanted)
 		return NOTHING;
@@ -277,14 +189,14 @@ static enum form decide(const struct qe_host_routes *routes, struct entry *entry
 		return routes->defaults ? WHOLE : keep_out(entry, QE_HOST_ROUTE_DEFAULT);
 	if (holds_underlay(routes, &route->prefix))
 		return keep_out(entry, QE_HOST_ROUTE_UNDERLAY);
-	network = find_overlap(routes, &route->prefix);
+	network = qe_networks_overlap(&routes->networks, &route->prefix);
 	if (network && !routes->over_lan) {
 		route->network = network->prefix;
 		memcpy(route->interface, network->interface, sizeof(route->interface));
 		return keep_out(entry, QE_HOST_ROUTE_OVERLAPS);
 	}
 	if (route->prefix.length < qe_addr_bits(&route->prefix.addr) &&
-		is_taken(routes, &route->prefix))
+		qe_networks_contain(&routes->networks, &route->prefix))
 		return HALVES;
 	return WHOLE;
 }
@@ -475,7 +387,7 @@ void qe_host_routes_run(struct qe_host_routes *routes)
 	if (!routes->netlink || (!all && routes->n_changes == 0) || take_changes(routes) != QE_OK)
 		return;
 	if (routes->host_changed)
-		error = look_at_host(routes);
+		error = qe_networks_read(&routes->networks, routes->netlink, routes->interface);
 	if (error != QE_OK)
 		qe_log(routes->log, QE_LOG_WARN, "routes_unseen", nullptr,
 			"the host's routes cannot be read: %s", qe_error_text(error));
@@ -563,7 +475,7 @@ struct qe_host_routes *qe_host_routes_free(struct qe_host_routes *routes)
 	free(routes->accept);
 	free(routes->entries);
 	free(routes->changes);
-	free(routes->networks);
+	qe_networks_done(&routes->networks);
 	free(routes);
 	return nullptr;
 }

@@ -157,7 +157,7 @@ static void take_flow(void *ctx, const struct qe_gate_flow *flow)
 {
 	struct qe_verdicts *verdicts = ctx;
 	const char *rule = rule_id(verdicts, flow->rule, flow->generation);
-	char started[QE_AUDIT_TIME_SIZE], last[QE_AUDIT_TIME_SIZE];
+	char started[QE_CLOCK_TEXT_SIZE], last[QE_CLOCK_TEXT_SIZE];
 	bool lives = flow->end == QE_GATE_LIVES;
 	json_t *record, *rest;
 

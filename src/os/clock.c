@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include <stdio.h>
 #include <time.h>
 
 #include "os/clock.h"
@@ -20,4 +21,15 @@ int64_t qe_clock_wall_ms(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void qe_clock_format(char to[static QE_CLOCK_TEXT_SIZE], int64_t wall_ms)
+{
+	time_t seconds = (time_t)(wall_ms / 1000);
+	char whole[QE_CLOCK_TEXT_SIZE];
+	struct tm utc;
+
+	gmtime_r(&seconds, &utc);
+	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(to, QE_CLOCK_TEXT_SIZE, "%.19s.%03dZ", whole, (int)(wall_ms % 1000));
 }
