@@ -29,7 +29,7 @@ mount_host() {
 if [ "$root" != / ]; then
 	mount_root
 	exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-		TERM="${TERM-dumb}" DEV_PLACE="$DEV_PLACE" DEV_KEEP="${DEV_KEEP-}" \
+		TERM="${TERM-dumb}" DEV_PLACE="$DEV_PLACE" DEV_COMMIT="${DEV_COMMIT-}" DEV_KEEP="${DEV_KEEP-}" \
 		/bin/bash "$checkout/scripts/init.sh" / "$checkout" "$@"
 fi
 

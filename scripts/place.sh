@@ -193,10 +193,16 @@ choose_place() {
 	fi
 }
 
+# While there is a git to ask.
+name_commit() {
+	export DEV_COMMIT=${DEV_COMMIT-$(scripts/commit.sh 2>/dev/null)}
+}
+
 # in_place PROGRAMS COMMAND...: as the last thing that ./dev does.
 in_place() {
 	choose_place "$1"
 	shift
+	name_commit
 	if [ "${DEV_PLACE-}" ] || [ "$(id -u)" -ne 0 ]; then
 		exec env DEV_PLACE="$place" "$@"
 	fi
@@ -219,6 +225,7 @@ keep_in_place() {
 	local pipe=$cache/kept.pipe kept=
 	choose_place "$1"
 	shift
+	name_commit
 	rm -f "$pipe" && mkfifo "$pipe"
 	contained=1
 	DEV_PLACE=$place DEV_KEEP=1 setsid "${namespaces[@]}" scripts/init.sh "$root" "$checkout" "$@" </dev/null 3>"$pipe" &
