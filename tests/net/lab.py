@@ -118,7 +118,7 @@ class Host:
     """A network namespace with a loopback interface and what links add to it."""
 
     def __init__(self, lab, name):
-        self.lab, self.name = lab, name
+        self.lab, self.name, self.etc, self.etc_holder = lab, name, None, None
         self.netns = f'{lab.name}-{name}'
         lab.hosts.append(self)
         command('ip', 'netns', 'add', self.netns)
@@ -127,7 +127,21 @@ class Host:
         self.ip('link', 'set', 'lo', 'up')
 
     def words(self, words):
-        return ['ip', 'netns', 'exec', self.netns, *map(str, words)]
+        if self.etc_holder:
+            enter = ['nsenter', f'--target={self.etc_holder.pid}', '--mount', '--root', '--wd', '--net']
+        else:
+            enter = ['ip', 'netns', 'exec', self.netns]
+        return [*enter, *map(str, words)]
+
+    def own_etc(self, resolv_conf=''):
+        """From now on its programs have a copy of /etc, which is theirs to change; self.etc is where it can be looked at."""
+        self.etc = self.lab.dir / f'{self.name}.etc'
+        shutil.copytree('/etc', self.etc, symlinks=True)
+        (self.etc / 'resolv.conf').unlink(missing_ok=True)
+        (self.etc / 'resolv.conf').write_text(resolv_conf)
+        holder = self.spawn('etc', 'sh', '-c', f'mount --bind {self.etc} /etc && echo mounted && exec sleep infinity')
+        holder.wait_said('mounted')
+        self.etc_holder = holder
 
     def run(self, *words, **options):
         """Runs a program on this host to its end; options as for command()."""
