@@ -46,7 +46,8 @@ class Hub:
         self.file.write_text(TCP)
         self.audit = node.config.with_name('audit.log')
         node.configure(peers=[peer.as_peer() for peer in peers],
-                       security={'policy_file': 'policy.toml', 'audit_log': 'audit.log'})
+                       security={'policy_file': 'policy.toml', 'audit_log': 'audit.log'},
+                       performance={'workers': 2})
         node.start()
 
     def take(self, text):
