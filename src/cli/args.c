@@ -144,7 +144,9 @@ static enum qe_error take_long(struct parser *parser, const char *argument)
 	if (option)
 		return take_option(parser, argument, option, attached);
 	if (key) {
-		QE_TRY(take_value(parser, argument, attached, &value));
+		value = attached ? attached : "true";
+		if (key->metavar)
+			QE_TRY(take_value(parser, argument, attached, &value));
 		return add(parser, args->flags, &args->n_flags, key->flag, value);
 	}
 	qe_text_addf(parser->problem, "unknown option %s", argument);
@@ -264,7 +266,8 @@ static void put_flag(FILE *to, const struct qe_schema_key *key)
 	char term[64], help[400];
 	struct qe_text text = qe_text_init(help, sizeof help);
 
-	snprintf(term, sizeof term, "--%s %s", key->flag, key->metavar);
+	snprintf(term, sizeof term, "--%s%s%s", key->flag, key->metavar ? " " : "",
+		key->metavar ? key->metavar : "");
 	qe_text_add(&text, key->flag_help ? key->flag_help : key->help);
 	if (key->words) {
 		qe_text_add(&text, " One of ");

@@ -155,8 +155,8 @@ static char *trim(char *text)
 void qe_builder_append_items(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_item *items)
 {
-	const char *meant = qe_schema_find_short(key, items->text);
-	char *copy = strdup(meant ? meant : items->text);
+	const struct qe_schema_short *meant = qe_schema_find_short(key, items->text);
+	char *copy = strdup(meant ? meant->list : items->text);
 
 	if (!copy) {
 		builder->error = -ENOMEM;
@@ -175,8 +175,12 @@ void qe_builder_append_items(struct qe_builder *builder, struct qe_scope scope,
 void qe_builder_set_list(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_item *item)
 {
+	const struct qe_schema_short *meant = qe_schema_find_short(key, item->text);
+	struct qe_config_list *list = value_of(scope, key);
+
 	qe_builder_begin_list(scope, key, item->origin);
 	qe_builder_append_items(builder, scope, key, item);
+	list->word = meant ? meant->word : nullptr;
 }
 
 /* ---- peers ---- */

@@ -26,7 +26,7 @@ static bool same_item(const struct qe_schema_key *key, const void *a, const void
 static bool same_list(const struct qe_schema_key *key, const struct qe_config_list *a,
 	const struct qe_config_list *b)
 {
-	bool same = a->n == b->n;
+	bool same = a->n == b->n && a->word == b->word;
 
 	for (size_t i = 0; same && i < a->n; i++)
 		same = same_item(key, (const char *)a->items + i * key->type->size,

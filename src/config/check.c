@@ -315,10 +315,14 @@ static void check_role(struct qe_builder *builder)
 	const struct qe_config *config = builder->config;
 	const struct qe_schema_key *key = qe_schema_find("network", "forward_subnets");
 
-	if (config->network.forward_subnets.n == 0 || config->node.role != QE_ROLE_NODE)
+	if (config->network.forward_subnets.n == 0 && !config->network.exit)
 		return;
-	qe_builder_report(builder, key, config->origins[qe_schema_origin(key)],
-		"is for gateways; expected role = \"gateway\" under [node], or --role gateway");
+	if (config->network.forward_subnets.n == 0)
+		key = qe_schema_find("network", "exit");
+	if (config->node.role == QE_ROLE_NODE)
+		qe_builder_report(builder, key, config->origins[qe_schema_origin(key)],
+			"is for gateways; expected role = \"gateway\" under [node], or --role "
+			"gateway");
 }
 
 static bool overlaps_any(const struct qe_prefix *prefix, const struct qe_config_list *list)
@@ -340,7 +344,7 @@ static void check_masquerade(struct qe_builder *builder)
 
 	for (size_t i = 0; i < list->n; i++) {
 		bool idle = list->prefixes[i].length == 0
-				    ? forward->n == 0 && advertised->n == 0
+				    ? forward->n == 0 && advertised->n == 0 && !config->network.exit
 				    : !overlaps_any(&list->prefixes[i], forward) &&
 					      !overlaps_any(&list->prefixes[i], advertised);
 
@@ -355,18 +359,6 @@ static void check_masquerade(struct qe_builder *builder)
 	}
 }
 
-static void check_default_gateway(struct qe_builder *builder)
-{
-	const struct qe_config *config = builder->config;
-	const struct qe_schema_key *key = qe_schema_find("overlay", "default_gateway");
-
-	if (!config->overlay.default_gateway || config->default_gateway != SIZE_MAX)
-		return;
-	qe_builder_report(builder, key, config->origins[qe_schema_origin(key)],
-		"there is no peer \"%s\"; expected the name or the NodeId of one of [[peers]]",
-		config->overlay.default_gateway);
-}
-
 /* ---- together ---- */
 
 void qe_builder_check(struct qe_builder *builder)
@@ -379,8 +371,9 @@ void qe_builder_check(struct qe_builder *builder)
 	check_workers(builder);
 	check_role(builder);
 	check_masquerade(builder);
-	check_default_gateway(builder);
-	builder->error = check_peers(builder);
+	qe_builder_check_vpn(builder);
+	if (builder->error == QE_OK)
+		builder->error = check_peers(builder);
 	if (builder->error == QE_OK)
 		builder->error = collect(&claims, builder->config);
 	if (builder->error != QE_OK)

@@ -209,20 +209,36 @@ static enum qe_error join_local(struct qe_config *config)
 }
 
 /* No name is a NodeId. */
-static void find_default_gateway(struct qe_config *config)
+size_t qe_config_find_peer(const struct qe_config *config, const char *text)
 {
-	const char *text = config->overlay.default_gateway;
 	struct qe_node_id id;
 	bool is_id = text && qe_node_id_parse(&id, text) == QE_OK;
 
-	config->default_gateway = SIZE_MAX;
 	for (size_t i = 0; text && i < config->n_peers; i++) {
 		const struct qe_config_peer *peer = &config->peers[i];
 
 		if (is_id ? qe_node_id_equal(&peer->id, &id)
 			  : peer->name && strcmp(peer->name, text) == 0)
-			config->default_gateway = i;
+			return i;
 	}
+	return SIZE_MAX;
+}
+
+static void find_gateways(struct qe_config *config)
+{
+	config->default_gateway = qe_config_find_peer(config, config->overlay.default_gateway);
+	config->vpn_gateway = config->vpn.via ? qe_config_find_peer(config, config->vpn.via)
+					      : config->default_gateway;
+}
+
+static void find_dns_mode(struct qe_config *config)
+{
+	const struct qe_config_list *dns = &config->vpn.dns;
+	bool off = dns->word && strcmp(dns->word, "off") == 0;
+
+	config->vpn.dns_mode = off      ? QE_VPN_DNS_OFF
+			       : dns->n ? QE_VPN_DNS_SERVERS
+					: QE_VPN_DNS_GATEWAY;
 }
 
 static enum qe_error finish(struct qe_builder *builder, const char *socket_path)
@@ -236,7 +252,8 @@ static enum qe_error finish(struct qe_builder *builder, const char *socket_path)
 	QE_TRY(join_local(config));
 	for (size_t i = 0; i < config->n_peers; i++)
 		QE_TRY(join_prefixes(&config->peers[i]));
-	find_default_gateway(config);
+	find_gateways(config);
+	find_dns_mode(config);
 	qe_builder_check(builder);
 	return builder->error;
 }

@@ -28,10 +28,15 @@
 #define QE_FORWARD_MAX 1024
 #define QE_ACCEPT_MAX 1024
 #define QE_PROBES_MAX 16
+#define QE_VPN_LIST_MAX 256 /* of exclude and of include */
+#define QE_VPN_SERVERS_MAX 8
+#define QE_DOMAINS_MAX 64
+#define QE_DOMAIN_MAX 253 /* characters of a domain */
 #define QE_CPU_MAX 1023
 #define QE_CONFIG_FILE_MAX (1024 * 1024)
 
 enum qe_role { QE_ROLE_NODE, QE_ROLE_GATEWAY, QE_ROLE_ENTERPRISE };
+enum qe_vpn_lan { QE_VPN_LAN_BLOCK, QE_VPN_LAN_ALLOW };
 enum qe_log_level { QE_LOG_ERROR, QE_LOG_WARN, QE_LOG_INFO, QE_LOG_DEBUG };
 
 /* Where a value came from. Line and column count from 1, and are 0 outside of the file. */
@@ -60,21 +65,30 @@ struct qe_host_port {
 	uint16_t port;
 };
 
+/* "corp.example" = "10.0.0.53": in lower case, without a dot at its end. */
+struct qe_config_domain {
+	char *suffix;
+	struct qe_endpoint server;
+};
+
 /* The key's type says which member holds the n items. origins: one for each. */
 struct qe_config_list {
 	union {
 		struct qe_prefix *prefixes;
 		struct qe_interface_addr *addrs;
 		struct qe_host_port *endpoints;
+		struct qe_config_domain *domains;
 		uint16_t *integers;
 		char **names;
 		void *items;
 	};
 	struct qe_origin *origins;
 	size_t n;
+	const char *word; /* of the schema, if one stood for the whole list: "all"; otherwise NULL
+			   */
 };
 
-#define QE_CONFIG_KEYS 24
+#define QE_CONFIG_KEYS 35
 #define QE_CONFIG_PEER_KEYS 8
 
 struct qe_config_peer {
@@ -92,6 +106,13 @@ struct qe_config_peer {
 	size_t n_prefixes;
 	struct qe_origin origin; /* of the [[peers]] header or the flag */
 	struct qe_origin origins[QE_CONFIG_PEER_KEYS];
+};
+
+/* Who resolves names while VPN mode is on. */
+enum qe_vpn_dns {
+	QE_VPN_DNS_GATEWAY, /* the gateway's resolver */
+	QE_VPN_DNS_SERVERS, /* those of vpn.dns, through the tunnel */
+	QE_VPN_DNS_OFF      /* whoever did before */
 };
 
 struct qe_config {
@@ -113,12 +134,28 @@ struct qe_config {
 		uint16_t metric;
 		uint16_t mtu;
 		uint16_t dscp; /* 0 to QE_DSCP_MAX */
+		bool exit;     /* forwards for everything, with NAT */
 	} network;
 	struct {
 		char *default_gateway;               /* as written; NULL: none */
 		struct qe_config_list accept_routes; /* prefixes: what lies in one of them */
 		bool accept_routes_over_lan;
 	} overlay;
+	struct {
+		bool enabled;
+		char *via;                     /* as written; NULL: default_gateway */
+		struct qe_config_list exclude; /* prefixes */
+		struct qe_config_list include; /* prefixes; none: everything */
+		enum qe_vpn_lan lan;
+		bool kill_switch;
+		struct qe_config_list dns; /* prefixes; hosts */
+		enum qe_vpn_dns dns_mode;
+		char *captive_portal; /* an http URL; NULL: none */
+	} vpn;
+	struct {
+		struct qe_config_list domains; /* domains */
+		char *network;                 /* one label, in lower case */
+	} dns;
 	struct {
 		enum qe_pq pq;
 		enum qe_cipher cipher;
@@ -136,6 +173,7 @@ struct qe_config {
 	struct qe_config_peer *peers;
 	size_t n_peers;
 	size_t default_gateway; /* the index of that peer; SIZE_MAX if there is none */
+	size_t vpn_gateway;     /* of vpn.via, else of default_gateway; SIZE_MAX likewise */
 	/* tun_addr as hosts, then advertise_subnets: what is this node's, besides its own overlay
 	 * address. */
 	struct qe_prefix *local;

@@ -9,6 +9,7 @@
 #include "config/toml.h"
 
 #define DIGITS_SIZE 24
+#define ENTRY_SIZE 512 /* of a table: a domain and an address fit */
 
 static struct qe_origin origin_of(struct qe_toml_place place)
 {
@@ -118,6 +119,43 @@ static const char *short_of(const struct qe_schema_key *key, const struct qe_tom
 	return word && qe_schema_find_short(key, word) ? word : nullptr;
 }
 
+/* "corp.example" = "10.0.0.53" becomes "corp.example=10.0.0.53". Without quotes its dots make it a
+ * table in a table. */
+static void read_entry(struct qe_builder *builder, struct qe_scope scope,
+	const struct qe_schema_key *key, const struct qe_toml_value *entry)
+{
+	char text[ENTRY_SIZE];
+	struct qe_text to = qe_text_init(text, sizeof text);
+	const struct qe_item item = {text, origin_of(entry->key_place)};
+
+	if (entry->type == QE_TOML_TABLE) {
+		qe_builder_report(builder, key, item.origin,
+			"\"%.80s\" is a table; expected a name with dots in quotes", entry->key);
+		return;
+	}
+	if (entry->type != QE_TOML_STRING) {
+		report_type(builder, key, entry, true);
+		return;
+	}
+	qe_text_addf(&to, "%s=%s", entry->key, entry->string);
+	if (to.truncated)
+		qe_builder_report(builder, key, item.origin, "\"%.80s...\" is too long", text);
+	else
+		qe_builder_append(builder, scope, key, &item);
+}
+
+static void read_table(struct qe_builder *builder, struct qe_scope scope,
+	const struct qe_schema_key *key, const struct qe_toml_value *value)
+{
+	if (value->type != QE_TOML_TABLE) {
+		report_type(builder, key, value, false);
+		return;
+	}
+	qe_builder_begin_list(scope, key, origin_of(value->place));
+	for (size_t i = 0; i < value->n && i <= key->list_max; i++)
+		read_entry(builder, scope, key, &value->children[i]);
+}
+
 static void read_list(struct qe_builder *builder, struct qe_scope scope,
 	const struct qe_schema_key *key, const struct qe_toml_value *value)
 {
@@ -125,6 +163,10 @@ static void read_list(struct qe_builder *builder, struct qe_scope scope,
 
 	if (whole.text) {
 		qe_builder_set_list(builder, scope, key, &whole);
+		return;
+	}
+	if (key->type->table) {
+		read_table(builder, scope, key, value);
 		return;
 	}
 	if (value->type != QE_TOML_ARRAY) {

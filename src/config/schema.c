@@ -8,11 +8,13 @@ static const char *const roles[] = {"node", "gateway", "enterprise", nullptr};
 static const char *const pqs[] = {"required", "preferred", nullptr};
 static const char *const ciphers[] = {
 	"auto", "aes-256-gcm", "aes-128-gcm", "chacha20-poly1305", nullptr};
+static const char *const vpn_lans[] = {"block", "allow", nullptr};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", nullptr};
 
 /* Whatever lies in one of a list's prefixes is meant, so these two mean everything. */
 #define EVERYTHING "0.0.0.0/0,::/0"
 static const struct qe_schema_short all_or_none[] = {{"all", EVERYTHING}, {"none", ""}, {}};
+static const struct qe_schema_short gateway_or_off[] = {{"gateway", ""}, {"off", ""}, {}};
 static const struct qe_schema_short yes_or_no[] = {{"true", EVERYTHING}, {"false", ""}, {}};
 
 #define AT(field) .offset = offsetof(struct qe_config, field)
@@ -58,6 +60,11 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 		.example = "10.0.0.0/8",
 		.help = "Where packets out of the overlay leave with this host's address (NAT): "
 			"everywhere, or for destinations in these prefixes."},
+	{"network", "exit", &qe_type_boolean, AT(network.exit), .fallback = "false",
+		.example = "true",
+		.help = "Whether this gateway forwards to the Internet for its peers, with NAT, "
+			"and "
+			"not to its own networks."},
 	{"network", "probe", &qe_type_host, AT(network.probe), .list_max = QE_PROBES_MAX,
 		.example = "192.168.1.1",
 		.help = "Addresses behind this gateway that answer pings. While none does, it "
@@ -84,6 +91,40 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 		.fallback = "false", .example = "true",
 		.help = "Use them also where they overlap a network that this host is connected "
 			"to."},
+	{"vpn", "enabled", &qe_type_boolean, AT(vpn.enabled), .fallback = "false",
+		.example = "true", .flag = "vpn",
+		.help = "VPN mode: what this host sends goes through one gateway."},
+	{"vpn", "via", &qe_type_peer, AT(vpn.via), .computed = "overlay.default_gateway",
+		.example = "gateway", .flag = "via", .metavar = "NODE",
+		.help = "The peer, by name or NodeId, that all of it goes through; it needs "
+			"exit = true."},
+	{"vpn", "exclude", &qe_type_prefix, AT(vpn.exclude), .list_max = QE_VPN_LIST_MAX,
+		.example = "203.0.113.0/24", .help = "What goes beside the tunnel all the same."},
+	{"vpn", "include", &qe_type_prefix, AT(vpn.include), .list_max = QE_VPN_LIST_MAX,
+		.example = "198.51.100.0/24",
+		.help = "What goes through the tunnel, and nothing else; none: everything."},
+	{"vpn", "lan", &qe_type_choice, AT(vpn.lan), .words = vpn_lans, .fallback = "block",
+		.example = "allow",
+		.help = "Whether private and link-local addresses of networks that this host is "
+			"connected to stay in reach."},
+	{"vpn", "kill_switch", &qe_type_boolean, AT(vpn.kill_switch), .fallback = "true",
+		.example = "false",
+		.help = "Let nothing out beside the tunnel, whether it is up or not."},
+	{"vpn", "dns", &qe_type_host, AT(vpn.dns), .list_max = QE_VPN_SERVERS_MAX,
+		.shorts = gateway_or_off, .fallback = "gateway", .example = "10.0.0.53",
+		.help = "Who resolves names: the gateway, these servers through the tunnel, or "
+			"(off) "
+			"whoever did before."},
+	{"vpn", "captive_portal", &qe_type_url, AT(vpn.captive_portal),
+		.example = "http://portal.example.net/",
+		.help = "A page of yours that is asked for when VPN mode cannot connect: another "
+			"answer than 200 or 204 is a captive portal's."},
+	{"dns", "domains", &qe_type_domain, AT(dns.domains), .list_max = QE_DOMAINS_MAX,
+		.example = "corp.example=10.0.0.53",
+		.help = "Domains that have a name server of their own."},
+	{"dns", "network", &qe_type_label, AT(dns.network), .fallback = "quicether",
+		.example = "home",
+		.help = "Nodes have the names NAME.NETWORK.internal; this is NETWORK."},
 	{"security", "pq", &qe_type_choice, AT(security.pq), .restart = true, .words = pqs,
 		.fallback = "required", .example = "required",
 		.help = "Post-quantum key exchange (X25519MLKEM768): required, or only preferred."},
@@ -167,12 +208,18 @@ bool qe_schema_has_section(const char *section)
 	return false;
 }
 
-const char *qe_schema_find_short(const struct qe_schema_key *key, const char *word)
+const struct qe_schema_short *qe_schema_find_short(
+	const struct qe_schema_key *key, const char *word)
 {
 	for (const struct qe_schema_short *at = key->shorts; at && at->word; at++)
 		if (strcmp(at->word, word) == 0)
-			return at->list;
+			return at;
 	return nullptr;
+}
+
+bool qe_schema_is_bare(const char *word)
+{
+	return strcmp(word, "true") == 0 || strcmp(word, "false") == 0;
 }
 
 bool qe_schema_is_peer(const struct qe_schema_key *key)
@@ -214,6 +261,15 @@ static void add_words(struct qe_text *to, const char *const *words)
 	}
 }
 
+/* As it is in the file: "a domain and its server, as in {"corp.example" = "10.0.0.53"}". */
+static void add_table(struct qe_text *to, const struct qe_schema_key *key)
+{
+	const char *value = strchr(key->example, '=') + 1;
+
+	qe_text_addf(to, "%s, as in {\"%.*s\" = \"%s\"}", key->type->expected,
+		(int)(value - 1 - key->example), key->example, value);
+}
+
 void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key *key)
 {
 	if (key->words)
@@ -224,6 +280,8 @@ void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key 
 		qe_text_addf(to, "an integer from %u to %u%s%s%s", key->min, key->max,
 			key->zero ? " or \"" : "", key->zero ? key->zero : "",
 			key->zero ? "\"" : "");
+	else if (key->type->table)
+		add_table(to, key);
 	else
 		qe_text_addf(to, "%s such as \"%s\"", key->type->expected, key->example);
 }
@@ -231,9 +289,8 @@ void qe_schema_add_expected_item(struct qe_text *to, const struct qe_schema_key 
 static void add_shorts(struct qe_text *to, const struct qe_schema_key *key)
 {
 	for (const struct qe_schema_short *at = key->shorts; at && at->word; at++) {
-		bool bare = strcmp(at->word, "true") == 0 || strcmp(at->word, "false") == 0;
-		qe_text_addf(
-			to, bare ? "%s%s" : "%s\"%s\"", at == key->shorts ? "" : ", ", at->word);
+		qe_text_addf(to, qe_schema_is_bare(at->word) ? "%s%s" : "%s\"%s\"",
+			at == key->shorts ? "" : ", ", at->word);
 	}
 	qe_text_add(to, key->shorts ? " or " : "");
 }
@@ -242,7 +299,7 @@ void qe_schema_add_expected(struct qe_text *to, const struct qe_schema_key *key)
 {
 	if (key->list_max)
 		add_shorts(to, key);
-	if (key->list_max)
+	if (key->list_max && !key->type->table)
 		qe_text_addf(to,
 			key->type->integer ? "an array such as [%s]" : "an array such as [\"%s\"]",
 			key->example);

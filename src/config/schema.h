@@ -18,6 +18,8 @@ struct qe_schema_type {
 	/* What it is in the file: a string, if nothing else. */
 	bool integer, boolean;
 	bool text; /* a char *, NULL if it was not given */
+	/* Items are "NAME=VALUE": the list is a table of strings in the file. */
+	bool table;
 	/* Writes *to only on success. On failure says in problem what is wrong with the text. */
 	bool (*parse)(void *to, const char *text, const struct qe_schema_key *key,
 		struct qe_text *problem);
@@ -44,8 +46,9 @@ struct qe_schema_key {
 	const char *fallback; /* the default as a text; NULL: none, or a computed one */
 	const char *computed; /* what the default is, in words, if it is computed */
 	const char *example;
-	const char *flag, *metavar; /* "listen" and what follows it; NULL if there is none */
-	const char *flag_help;      /* NULL: help */
+	/* "listen" and what follows it; NULL if there is none. A boolean's flag means true. */
+	const char *flag, *metavar;
+	const char *flag_help; /* NULL: help */
 	const char *help;
 	size_t offset; /* in struct qe_config or struct qe_config_peer */
 };
@@ -61,8 +64,10 @@ const struct qe_schema_key *qe_schema_find(const char *section, const char *key)
 const struct qe_schema_key *qe_schema_find_flag(const char *flag);
 bool qe_schema_has_section(const char *section);
 bool qe_schema_is_peer(const struct qe_schema_key *key);
-/* What the word stands for in that list; NULL if nothing. */
-const char *qe_schema_find_short(const struct qe_schema_key *key, const char *word);
+/* NULL if the word stands for nothing in that list. */
+const struct qe_schema_short *qe_schema_find_short(
+	const struct qe_schema_key *key, const char *word);
+bool qe_schema_is_bare(const char *word); /* "true" and "false": without quotes in the file */
 /* The index in origins of struct qe_config or struct qe_config_peer. */
 size_t qe_schema_origin(const struct qe_schema_key *key);
 
@@ -79,4 +84,5 @@ void qe_schema_add_default(struct qe_text *to, const struct qe_schema_key *key);
 /* The types, in types.c. */
 extern const struct qe_schema_type qe_type_name, qe_type_path, qe_type_interface_name,
 	qe_type_choice, qe_type_integer, qe_type_boolean, qe_type_peer, qe_type_listen,
-	qe_type_node_id, qe_type_interface_addr, qe_type_host, qe_type_prefix, qe_type_host_port;
+	qe_type_node_id, qe_type_interface_addr, qe_type_host, qe_type_prefix, qe_type_host_port,
+	qe_type_url, qe_type_label, qe_type_domain;

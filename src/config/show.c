@@ -42,31 +42,57 @@ static int put_string(FILE *to, const char *text)
 	return len + fprintf(to, "\"");
 }
 
-static int put_item(FILE *to, const struct qe_schema_key *key, const void *value)
+/* "NAME=VALUE" of a table. */
+static int put_entry(FILE *to, const char *text, enum qe_config_format format)
+{
+	const char *equals = strchr(text, '=');
+	char name[VALUE_TEXT_SIZE];
+
+	snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+	int len = put_string(to, name);
+	len += fprintf(to, format == QE_CONFIG_TOML ? " = " : ": ");
+	return len + put_string(to, equals + 1);
+}
+
+static int put_item(
+	FILE *to, const struct qe_schema_key *key, const void *value, enum qe_config_format format)
 {
 	char text[VALUE_TEXT_SIZE];
 	struct qe_text to_text = qe_text_init(text, sizeof text);
 
 	key->type->format(&to_text, value, key);
+	if (key->type->table)
+		return put_entry(to, text, format);
 	bool bare = key->type->boolean ||
 		    (key->type->integer && !(key->zero && strcmp(text, key->zero) == 0));
 	return bare ? fprintf(to, "%s", text) : put_string(to, text);
 }
 
-/* How many characters it took. */
-static int put_value(FILE *to, const struct qe_schema_key *key, const void *base)
+static int put_list(FILE *to, const struct qe_schema_key *key, const struct qe_config_list *list,
+	enum qe_config_format format)
 {
-	const void *value = value_of(base, key);
+	int len = fprintf(to, key->type->table ? "{" : "[");
 
-	if (key->list_max == 0)
-		return put_item(to, key, value);
-	const struct qe_config_list *list = value;
-	int len = fprintf(to, "[");
 	for (size_t i = 0; i < list->n; i++) {
 		len += fprintf(to, "%s", i ? ", " : "");
-		len += put_item(to, key, (const char *)list->items + i * key->type->size);
+		len += put_item(to, key, (const char *)list->items + i * key->type->size, format);
 	}
-	return len + fprintf(to, "]");
+	return len + fprintf(to, key->type->table ? "}" : "]");
+}
+
+/* A word without items says what an empty list does not. */
+static int put_value(
+	FILE *to, const struct qe_schema_key *key, const void *base, enum qe_config_format format)
+{
+	const void *value = value_of(base, key);
+	const struct qe_config_list *list = value;
+
+	if (key->list_max == 0)
+		return put_item(to, key, value, format);
+	if (list->word && list->n == 0)
+		return qe_schema_is_bare(list->word) ? fprintf(to, "%s", list->word)
+						     : put_string(to, list->word);
+	return put_list(to, key, list, format);
 }
 
 /* "default", "line 7", "QUICETHER_NETWORK_MTU" or "--listen". */
@@ -91,7 +117,7 @@ static void toml_key(FILE *to, const struct qe_config *config, const struct qe_s
 {
 	int len = fprintf(to, "%s = ", key->key);
 
-	len += put_value(to, key, base);
+	len += put_value(to, key, base, QE_CONFIG_TOML);
 	fprintf(to, "%*s # ", len < COMMENT_COLUMN ? COMMENT_COLUMN - len : 0, "");
 	put_source(to, config, key, origin);
 	fprintf(to, "\n");
@@ -135,7 +161,7 @@ static void json_key(
 	if (key->list_max == 0 && is_absent(base, key))
 		fprintf(to, "null");
 	else
-		put_value(to, key, base);
+		put_value(to, key, base, QE_CONFIG_JSON);
 }
 
 static void json_peer(FILE *to, const struct qe_config_peer *peer)

@@ -8,16 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/schema.h"
+#include "config/types.h"
 #include "crypto/node_id.h"
 #include "net/addr.h"
 
 #define PATH_MAX_BYTES 4095
-#define HOST_NAME_MAX_BYTES 253
 #define SHOWN_MAX 80 /* characters of a wrong value that an error repeats */
 
-[[gnu::format(printf, 3, 4)]] static bool refuse(
-	struct qe_text *problem, const char *text, const char *format, ...)
+bool qe_type_refuse(struct qe_text *problem, const char *text, const char *format, ...)
 {
 	char why[200];
 	va_list args;
@@ -30,17 +28,17 @@
 	return false;
 }
 
-static bool take_string(void *to, const char *text, struct qe_text *problem)
+bool qe_type_take_string(void *to, const char *text, struct qe_text *problem)
 {
 	char *copy = strdup(text);
 
 	if (!copy)
-		return refuse(problem, text, "does not fit in memory");
+		return qe_type_refuse(problem, text, "does not fit in memory");
 	memcpy(to, &copy, sizeof copy);
 	return true;
 }
 
-static void format_string(
+void qe_type_format_string(
 	struct qe_text *to, const void *value, [[maybe_unused]] const struct qe_schema_key *key)
 {
 	const char *const *string = value;
@@ -48,7 +46,7 @@ static void format_string(
 	qe_text_add(to, *string);
 }
 
-static void done_string(void *value)
+void qe_type_done_string(void *value)
 {
 	char **string = value;
 
@@ -75,10 +73,10 @@ static bool parse_name(void *to, const char *text, [[maybe_unused]] const struct
 	struct qe_node_id id;
 
 	if (!is_name(text))
-		return refuse(problem, text, "is not a name");
+		return qe_type_refuse(problem, text, "is not a name");
 	if (qe_node_id_parse(&id, text) == QE_OK)
-		return refuse(problem, text, "is a NodeId, which cannot be a name");
-	return take_string(to, text, problem);
+		return qe_type_refuse(problem, text, "is a NodeId, which cannot be a name");
+	return qe_type_take_string(to, text, problem);
 }
 
 const struct qe_schema_type qe_type_name = {
@@ -87,8 +85,8 @@ const struct qe_schema_type qe_type_name = {
 	.size = sizeof(char *),
 	.text = true,
 	.parse = parse_name,
-	.format = format_string,
-	.done = done_string,
+	.format = qe_type_format_string,
+	.done = qe_type_done_string,
 };
 
 /* ---- peer ---- */
@@ -100,8 +98,8 @@ static bool parse_peer(void *to, const char *text, [[maybe_unused]] const struct
 	struct qe_node_id id;
 
 	if (!is_name(text) && qe_node_id_parse(&id, text) != QE_OK)
-		return refuse(problem, text, "is neither a name nor a NodeId");
-	return take_string(to, text, problem);
+		return qe_type_refuse(problem, text, "is neither a name nor a NodeId");
+	return qe_type_take_string(to, text, problem);
 }
 
 const struct qe_schema_type qe_type_peer = {
@@ -110,8 +108,8 @@ const struct qe_schema_type qe_type_peer = {
 	.size = sizeof(char *),
 	.text = true,
 	.parse = parse_peer,
-	.format = format_string,
-	.done = done_string,
+	.format = qe_type_format_string,
+	.done = qe_type_done_string,
 };
 
 /* ---- path ---- */
@@ -120,10 +118,10 @@ static bool parse_path(void *to, const char *text, [[maybe_unused]] const struct
 	struct qe_text *problem)
 {
 	if (text[0] == '\0')
-		return refuse(problem, text, "is empty");
+		return qe_type_refuse(problem, text, "is empty");
 	if (strlen(text) > PATH_MAX_BYTES)
-		return refuse(problem, text, "is too long");
-	return take_string(to, text, problem);
+		return qe_type_refuse(problem, text, "is too long");
+	return qe_type_take_string(to, text, problem);
 }
 
 const struct qe_schema_type qe_type_path = {
@@ -132,8 +130,8 @@ const struct qe_schema_type qe_type_path = {
 	.size = sizeof(char *),
 	.text = true,
 	.parse = parse_path,
-	.format = format_string,
-	.done = done_string,
+	.format = qe_type_format_string,
+	.done = qe_type_done_string,
 };
 
 /* ---- interface name ---- */
@@ -145,13 +143,13 @@ static bool parse_interface_name(void *to, const char *text,
 	size_t len = strlen(text);
 
 	if (len == 0 || len >= QE_TUN_NAME_SIZE)
-		return refuse(problem, text, "has %zu characters", len);
+		return qe_type_refuse(problem, text, "has %zu characters", len);
 	if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
-		return refuse(problem, text, "is not an interface name");
+		return qe_type_refuse(problem, text, "is not an interface name");
 	for (size_t i = 0; i < len; i++)
 		if (!isgraph((unsigned char)text[i]) || strchr("/:%", text[i]))
-			return refuse(problem, text, "has a character that it cannot have");
-	return take_string(to, text, problem);
+			return qe_type_refuse(problem, text, "has a character that it cannot have");
+	return qe_type_take_string(to, text, problem);
 }
 
 const struct qe_schema_type qe_type_interface_name = {
@@ -161,8 +159,8 @@ const struct qe_schema_type qe_type_interface_name = {
 	.size = sizeof(char *),
 	.text = true,
 	.parse = parse_interface_name,
-	.format = format_string,
-	.done = done_string,
+	.format = qe_type_format_string,
+	.done = qe_type_done_string,
 };
 
 /* ---- choice ---- */
@@ -179,8 +177,8 @@ static bool parse_choice(
 		}
 	const char *nearest = qe_text_nearest(text, key->words, n);
 	if (nearest)
-		return refuse(problem, text, "is unknown (did you mean \"%s\"?)", nearest);
-	return refuse(problem, text, "is unknown");
+		return qe_type_refuse(problem, text, "is unknown (did you mean \"%s\"?)", nearest);
+	return qe_type_refuse(problem, text, "is unknown");
 }
 
 static void format_choice(struct qe_text *to, const void *value, const struct qe_schema_key *key)
@@ -214,9 +212,9 @@ static bool parse_integer(
 	errno = 0;
 	long long value = strtoll(text, &end, 10);
 	if (end == text || *end != '\0' || isspace((unsigned char)text[0]))
-		return refuse(problem, text, "is not an integer");
+		return qe_type_refuse(problem, text, "is not an integer");
 	if (errno == ERANGE || value < key->min || value > key->max)
-		return refuse(problem, text, "is out of range");
+		return qe_type_refuse(problem, text, "is out of range");
 	uint16_t narrow = (uint16_t)value; /* every max is below 65536 */
 	memcpy(to, &narrow, sizeof narrow);
 	return true;
@@ -249,7 +247,7 @@ static bool parse_boolean(void *to, const char *text,
 	bool value = strcmp(text, "true") == 0;
 
 	if (!value && strcmp(text, "false") != 0)
-		return refuse(problem, text, "is not a boolean");
+		return qe_type_refuse(problem, text, "is not a boolean");
 	memcpy(to, &value, sizeof value);
 	return true;
 }
@@ -288,11 +286,12 @@ static bool parse_listen(void *to, const char *text,
 		snprintf(full, sizeof full, "[::]:%.20s", port);
 	enum qe_error error = qe_endpoint_parse(&endpoint, is_digits(port) ? full : text);
 	if (error == QE_ERR_NOT_FOUND)
-		return refuse(problem, text, "has a name where an address belongs");
+		return qe_type_refuse(problem, text, "has a name where an address belongs");
 	if (error != QE_OK)
-		return refuse(problem, text, "is not an address and a port from 1 to 65535");
+		return qe_type_refuse(
+			problem, text, "is not an address and a port from 1 to 65535");
 	if (qe_addr_is_multicast(&endpoint.addr))
-		return refuse(problem, text, "is a multicast address");
+		return qe_type_refuse(problem, text, "is a multicast address");
 	memcpy(to, &endpoint, sizeof endpoint);
 	return true;
 }
@@ -322,10 +321,10 @@ static bool parse_node_id(void *to, const char *text,
 	struct qe_node_id id;
 
 	if (strlen(text) != QE_NODE_ID_TEXT_SIZE - 1)
-		return refuse(problem, text, "has %zu characters, and a NodeId has %d",
+		return qe_type_refuse(problem, text, "has %zu characters, and a NodeId has %d",
 			strlen(text), QE_NODE_ID_TEXT_SIZE - 1);
 	if (qe_node_id_parse(&id, text) != QE_OK)
-		return refuse(problem, text, "has characters other than a-z and 2-7");
+		return qe_type_refuse(problem, text, "has characters other than a-z and 2-7");
 	memcpy(to, &id, sizeof id);
 	return true;
 }
@@ -371,11 +370,11 @@ static bool parse_interface_addr(void *to, const char *text,
 	struct qe_interface_addr addr = {};
 
 	if (qe_interface_addr_parse(&addr.addr, &addr.prefix, text) != QE_OK)
-		return refuse(problem, text, "is not an address");
+		return qe_type_refuse(problem, text, "is not an address");
 	struct qe_prefix host = qe_prefix_host(&addr.addr);
 	const char *why = unusable(&host);
 	if (why)
-		return refuse(problem, text, "%s", why);
+		return qe_type_refuse(problem, text, "%s", why);
 	memcpy(to, &addr, sizeof addr);
 	return true;
 }
@@ -409,13 +408,14 @@ static bool parse_prefix(void *to, const char *text,
 	if (error == QE_ERR_HOST_BITS) {
 		char meant[QE_PREFIX_TEXT_SIZE];
 		qe_prefix_format(meant, &prefix);
-		return refuse(problem, text, "has host bits set (did you mean \"%s\"?)", meant);
+		return qe_type_refuse(
+			problem, text, "has host bits set (did you mean \"%s\"?)", meant);
 	}
 	if (error != QE_OK)
-		return refuse(problem, text, "is not a prefix");
+		return qe_type_refuse(problem, text, "is not a prefix");
 	const char *why = unusable(&prefix);
 	if (why)
-		return refuse(problem, text, "%s", why);
+		return qe_type_refuse(problem, text, "%s", why);
 	memcpy(to, &prefix, sizeof prefix);
 	return true;
 }
@@ -445,9 +445,10 @@ static bool parse_host(
 
 	if (error == QE_ERR_HOST_BITS ||
 		(error == QE_OK && prefix.length != qe_addr_bits(&prefix.addr)))
-		return refuse(problem, text, "is more than one address: prefixes go into subnets");
+		return qe_type_refuse(
+			problem, text, "is more than one address: prefixes go into subnets");
 	if (error != QE_OK)
-		return refuse(problem, text, "is not an address");
+		return qe_type_refuse(problem, text, "is not an address");
 	return parse_prefix(to, text, key, problem);
 }
 
@@ -475,7 +476,7 @@ static bool is_host_name(const char *text)
 {
 	size_t len = strlen(text);
 
-	if (len == 0 || len > HOST_NAME_MAX_BYTES || text[0] == '-' || text[0] == '.')
+	if (len == 0 || len > QE_HOST_NAME_MAX || text[0] == '-' || text[0] == '.')
 		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum((unsigned char)text[i]) && !strchr("._-", text[i]))
@@ -501,8 +502,8 @@ static bool is_host_addr(const char *host)
 	return host[len] == '\0' || (qe_addr_is_link_local(&addr) && host[len + 1] != '\0');
 }
 
-/* With the port given, or without: "host", "192.0.2.1", "[2001:db8::1]". */
-static bool split(char *host, size_t size, uint16_t *ret_port, const char *text)
+bool qe_type_split_host(
+	char *host, size_t size, uint16_t *ret_port, const char *text, uint16_t fallback)
 {
 	size_t len = strlen(text);
 	bool bracketed = len > 2 && text[0] == '[' && text[len - 1] == ']';
@@ -517,23 +518,29 @@ static bool split(char *host, size_t size, uint16_t *ret_port, const char *text)
 		return false;
 	memcpy(host, text, len);
 	host[len] = '\0';
-	*ret_port = QE_PORT_DEFAULT;
+	*ret_port = fallback;
 	return true;
+}
+
+/* A name of digits and dots is a mistyped address: resolvers would guess. */
+bool qe_type_is_host(const char *host)
+{
+	bool dotted = host[strspn(host, "0123456789.")] == '\0';
+
+	return is_host_addr(host) || (!dotted && is_host_name(host));
 }
 
 static bool parse_host_port(void *to, const char *text,
 	[[maybe_unused]] const struct qe_schema_key *key, struct qe_text *problem)
 {
-	char host[HOST_NAME_MAX_BYTES + 1];
+	char host[QE_HOST_NAME_MAX + 1];
 	struct qe_host_port endpoint = {};
 
-	if (!split(host, sizeof host, &endpoint.port, text))
-		return refuse(problem, text, "is not a host and a port from 1 to 65535");
-	/* A name of digits and dots is a mistyped address: resolvers would guess. */
-	bool dotted = host[strspn(host, "0123456789.")] == '\0';
-	if (!is_host_addr(host) && (dotted || !is_host_name(host)))
-		return refuse(problem, text, "has neither an address nor a name of a host");
-	if (!take_string(&endpoint.host, host, problem))
+	if (!qe_type_split_host(host, sizeof host, &endpoint.port, text, QE_PORT_DEFAULT))
+		return qe_type_refuse(problem, text, "is not a host and a port from 1 to 65535");
+	if (!qe_type_is_host(host))
+		return qe_type_refuse(problem, text, "has neither an address nor a name of a host");
+	if (!qe_type_take_string(&endpoint.host, host, problem))
 		return false;
 	memcpy(to, &endpoint, sizeof endpoint);
 	return true;

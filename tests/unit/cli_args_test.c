@@ -97,6 +97,11 @@ static void flags_of_the_schema_keep_their_order([[maybe_unused]] void **state)
 	assert_string_equal(args.flags[1].value, ":1");
 	assert_string_equal(args.flags[2].value, "b");
 	assert_string_equal(qe_args_get(&args, "config"), "f");
+	/* That of a boolean takes no next argument. */
+	assert_int_equal(parse(&configured, "--vpn --via gw --vpn=false"), QE_OK);
+	assert_string_equal(args.flags[0].value, "true");
+	assert_string_equal(args.flags[1].value, "gw");
+	assert_string_equal(args.flags[2].value, "false");
 }
 
 static void too_many_are_refused([[maybe_unused]] void **state)
@@ -138,7 +143,8 @@ static void help_is_whole([[maybe_unused]] void **state)
 	assert_non_null(strstr(help, "  --json "));
 	for (size_t i = 0; i < QE_SCHEMA_KEYS; i++) {
 		char term[64];
-		snprintf(term, sizeof term, "  --%s %s", qe_schema[i].flag, qe_schema[i].metavar);
+		snprintf(term, sizeof term, "  --%s %s", qe_schema[i].flag,
+			qe_schema[i].metavar ? qe_schema[i].metavar : "");
 		assert_true(!qe_schema[i].flag || strstr(help, term));
 	}
 	char *rest = help;

@@ -12,11 +12,14 @@
 #include "config/change.h"
 
 #define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define PEERS "[[peers]]\nid = \"" ID_A "\"\nname = \"nas\"\n"
+#define ID_B "baaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define PEER "[[peers]]\nid = \"" ID_A "\"\nname = \"nas\"\n"
+#define PEERS PEER "exit = true\n[[peers]]\nid = \"" ID_B "\"\nexit = true\n"
 /* What some keys need to be valid. */
 #define BASE \
 	"[node]\nname = \"a\"\nkey_file = \"/k\"\nrole = \"gateway\"\n[network]\n" \
-	"forward_subnets = [\"10.0.0.0/8\"]\n"
+	"forward_subnets = [\"10.0.0.0/8\"]\n" \
+	"[vpn]\nvia = \"" ID_B "\"\n"
 
 /* Each key, and a value that is not what BASE makes of it. */
 static const struct {
@@ -31,6 +34,7 @@ static const struct {
 	{"network.advertise_subnets", "[\"192.168.1.0/24\"]"},
 	{"network.forward_subnets", "[\"10.0.0.0/8\", \"::/0\"]"},
 	{"network.masquerade", "true"},
+	{"network.exit", "true"},
 	{"network.probe", "[\"10.0.0.1\"]"},
 	{"network.metric", "7"},
 	{"network.mtu", "1300"},
@@ -38,6 +42,16 @@ static const struct {
 	{"overlay.default_gateway", "\"nas\""},
 	{"overlay.accept_routes", "[\"0.0.0.0/0\"]"},
 	{"overlay.accept_routes_over_lan", "true"},
+	{"vpn.enabled", "true"},
+	{"vpn.via", "\"nas\""},
+	{"vpn.exclude", "[\"203.0.113.0/24\"]"},
+	{"vpn.include", "[\"198.51.100.0/24\"]"},
+	{"vpn.lan", "\"allow\""},
+	{"vpn.kill_switch", "false"},
+	{"vpn.dns", "\"off\""}, /* as empty a list as "gateway" */
+	{"vpn.captive_portal", "\"http://portal.example.net/\""},
+	{"dns.domains", "corp.example=10.0.0.53"},
+	{"dns.network", "\"home\""},
 	{"security.pq", "\"preferred\""},
 	{"security.cipher", "\"aes-128-gcm\""},
 	{"security.rotate_secs", "5"},
@@ -113,14 +127,14 @@ static void peers_are_compared([[maybe_unused]] void **state)
 	static const char *const more[] = {"endpoints = [\"h:1\"]\n",
 		"addresses = [\"10.1.1.1\"]\n", "subnets = [\"10.2.0.0/16\"]\n",
 		"gateway_subnets = [\"10.2.0.0/16\"]\n", "exit = true\n", "groups = [\"g\"]\n"};
-	struct qe_config *now = parse(PEERS, nullptr), *same = parse("\n" PEERS, nullptr);
+	struct qe_config *now = parse(PEER, nullptr), *same = parse("\n" PEER, nullptr);
 	struct qe_config *unnamed = parse("[[peers]]\nid = \"" ID_A "\"\n", nullptr);
 
 	assert_true(qe_config_same_peer(&now->peers[0], &same->peers[0]));
 	assert_false(qe_config_same_peer(&now->peers[0], &unnamed->peers[0]));
 	for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
 		char toml[400];
-		snprintf(toml, sizeof toml, PEERS "%s", more[i]);
+		snprintf(toml, sizeof toml, PEER "%s", more[i]);
 		struct qe_config *next = parse(toml, nullptr);
 		assert_false(qe_config_same_peer(&now->peers[0], &next->peers[0]));
 		qe_config_free(next);

@@ -119,7 +119,8 @@ static void the_manual_names_every_flag([[maybe_unused]] void **state)
 		char item[64];
 		if (!qe_schema[i].flag)
 			continue;
-		snprintf(item, sizeof item, ".It Fl Fl %s Ar", qe_schema[i].flag);
+		snprintf(item, sizeof item, ".It Fl Fl %s%s", qe_schema[i].flag,
+			qe_schema[i].metavar ? " Ar" : "\n");
 		if (!strstr(text, item))
 			print_error("man/quicether.1 lacks %s\n", item);
 		assert_non_null(strstr(text, item));
@@ -138,7 +139,9 @@ static void every_row_is_sound([[maybe_unused]] void **state)
 		assert_true(!key->shorts || (key->list_max && key->fallback));
 		assert_true((key->type == &qe_type_choice) == (key->words != nullptr));
 		assert_true(key->type->integer == (key->max != 0) && key->max <= UINT16_MAX);
-		assert_true(!key->flag == !key->metavar);
+		bool takes_value = key->flag && !key->type->boolean;
+		assert_true(takes_value == (key->metavar != nullptr));
+		assert_true(!key->type->table || (key->list_max && strchr(key->example, '=')));
 		assert_true(!key->flag || qe_schema_find_flag(key->flag) == key);
 		assert_non_null(key->example);
 		assert_non_null(key->help);

@@ -196,6 +196,84 @@ static const struct {
 	{"[overlay]\ndefault_gateway = \"gw\"\n" PEER_A "name = \"gateway\"\n",
 		"c.toml:2:19: overlay.default_gateway: there is no peer \"gw\"; expected the name "
 		"or the NodeId of one of [[peers]]"},
+	{"[network]\nexit = true\nmasquerade = true\n",
+		"c.toml:2:8: network.exit: is for gateways; expected role = \"gateway\" under "
+		"[node], or --role gateway"},
+	/* VPN mode */
+	{"[vpn]\nenabled = true\n",
+		"c.toml:2:11: vpn.enabled: needs a peer to send through; expected via under [vpn], "
+		"--via, or default_gateway under [overlay]"},
+	{"[vpn]\nvia = \"gatewya\"\n" PEER_A "name = \"gateway\"\nexit = true\n",
+		"c.toml:2:7: vpn.via: there is no peer \"gatewya\" (did you mean \"gateway\"?); "
+		"expected the name or the NodeId of one of [[peers]]"},
+	{"[vpn]\nvia = \"gw\"\n" PEER_A "name = \"gw\"\n",
+		"c.toml:2:7: vpn.via: peer \"gw\" (line 3) may not advertise a default route; "
+		"expected a peer with exit = true"},
+	{"[vpn]\nenabled = true\n[overlay]\ndefault_gateway = \"gw\"\n" PEER_A "name = \"gw\"\n",
+		""},
+	{"[vpn]\nexclude = [\"0.0.0.0/0\"]\ninclude = [\"::/0\"]\n",
+		"c.toml:2:12: vpn.exclude: 0.0.0.0/0 is everything; expected enabled = false for "
+		"that\n"
+		"c.toml:3:12: vpn.include: ::/0 is everything; expected no include at all for "
+		"that"},
+	{"[vpn]\nexclude = [\"10.1.0.0/16\"]\ninclude = [\"10.0.0.0/8\", \"10.1.0.0/16\"]\n",
+		"c.toml:3:26: vpn.include: 10.1.0.0/16 is in exclude, too (line 2); expected it in "
+		"one of them"},
+	{"[vpn]\ninclude = [\"10.1.0.0/16\"]\nexclude = [\"10.0.0.0/8\"]\n",
+		"c.toml:2:12: vpn.include: 10.1.0.0/16 lies in 10.0.0.0/8 of exclude (line 3); "
+		"expected what is not excluded"},
+	{"[vpn]\ninclude = [\"10.0.0.0/8\"]\nexclude = [\"10.1.0.0/16\", \"192.168.1.0/24\"]\n",
+		"c.toml:3:27: vpn.exclude: 192.168.1.0/24 lies in nothing of include (line 2), and "
+		"so is not tunnelled anyhow; expected a part of that"},
+	{"[vpn]\nlan = true\n",
+		"c.toml:2:7: vpn.lan: is a boolean; expected \"block\" or \"allow\""},
+	{"[vpn]\ndns = \"gatewy\"\n", "c.toml:2:7: vpn.dns: is a string; expected \"gateway\", "
+				      "\"off\" or an array such as [\"10.0.0.53\"]"},
+	{"[vpn]\ndns = []\n",
+		"c.toml:2:7: vpn.dns: is empty; expected \"gateway\", \"off\" or an array such as "
+		"[\"10.0.0.53\"]"},
+	{"[vpn]\ndns = [\"127.0.0.1\"]\n",
+		"c.toml:2:8: vpn.dns: \"127.0.0.1\" is the host's loopback; expected an IPv4 or "
+		"IPv6 address such as \"10.0.0.53\""},
+	{"[vpn]\ncaptive_portal = \"https://x.example/\"\n",
+		"c.toml:2:18: vpn.captive_portal: \"https://x.example/\" does not begin with "
+		"http://; expected a URL of a page over HTTP such as "
+		"\"http://portal.example.net/\""},
+	{"[vpn]\ncaptive_portal = \"http://a@b/\"\n",
+		"c.toml:2:18: vpn.captive_portal: \"http://a@b/\" names no host; expected a URL of "
+		"a page over HTTP such as \"http://portal.example.net/\""},
+	{"[vpn]\ncaptive_portal = \"http://b/ x\"\n",
+		"c.toml:2:18: vpn.captive_portal: \"http://b/ x\" has a character that it cannot "
+		"have; expected a URL of a page over HTTP such as "
+		"\"http://portal.example.net/\""},
+	/* domains */
+	{"[dns]\ndomains = [\"corp.example\"]\n",
+		"c.toml:2:11: dns.domains: is an array; expected a table of domains and the "
+		"addresses of their servers, as in {\"corp.example\" = \"10.0.0.53\"}"},
+	{"[dns]\ndomains = {corp.example = \"10.0.0.53\"}\n",
+		"c.toml:2:12: dns.domains: \"corp\" is a table; expected a name with dots in "
+		"quotes"},
+	{"[dns]\ndomains = {\"corp.example\" = 53}\n",
+		"c.toml:2:29: dns.domains: is an integer; expected a table of domains and the "
+		"addresses of their servers, as in {\"corp.example\" = \"10.0.0.53\"}"},
+	{"[dns]\ndomains = {\"corp.example\" = \"ns.corp.example\"}\n",
+		"c.toml:2:12: dns.domains: \"corp.example=ns.corp.example\" ends with no address "
+		"that can be asked, with or without a port; expected a table of domains and the "
+		"addresses of their servers, as in {\"corp.example\" = \"10.0.0.53\"}"},
+	{"[dns.domains]\n\"*.corp\" = \"10.0.0.53\"\n",
+		"c.toml:2:1: dns.domains: \"*.corp=10.0.0.53\" begins with no domain; expected a "
+		"table of domains and the addresses of their servers, as in {\"corp.example\" = "
+		"\"10.0.0.53\"}"},
+	{"[dns.domains]\n\"corp\" = \"10.0.0.53\"\n\"Corp.\" = \"10.0.0.54\"\n",
+		"c.toml:2:1: dns.domains: corp has a server already (line 3); expected one for "
+		"each "
+		"domain"},
+	{"[dns]\nnetwork = \"home\"\ndomains = {\"a.home.internal\" = \"10.0.0.53\"}\n",
+		"c.toml:3:12: dns.domains: a.home.internal lies in home.internal, whose names this "
+		"node answers itself; expected another domain, or network"},
+	{"[dns]\nnetwork = \"a.b\"\n",
+		"c.toml:2:11: dns.network: \"a.b\" is not a label; expected one label of up to 63 "
+		"letters, digits and \"-\" such as \"home\""},
 	/* several at once, in the order of the file; bytes that a terminal would act upon */
 	{"[network]\nmtu = 1\n[security]\npq = \"\\u001b[2J\"\nx = 1\n",
 		"c.toml:2:7: network.mtu: \"1\" is out of range; expected an integer from 1280 to "
@@ -264,6 +342,10 @@ static void environment_is_named([[maybe_unused]] void **state)
 			"\"QUICETHER_NETWORK_LISTEN\"?"},
 		{"QUICETHER_PEERS_NAME=x", "QUICETHER_PEERS_NAME: unknown variable; did you mean "
 					   "\"QUICETHER_NODE_NAME\"?"},
+		{"QUICETHER_DNS_DOMAINS=corp.example",
+			"QUICETHER_DNS_DOMAINS: \"corp.example\" is not of the form "
+			"DOMAIN=SERVER; expected a table of domains and the addresses of their "
+			"servers, as in {\"corp.example\" = \"10.0.0.53\"}"},
 		{"QUICETHER_SOMETHING=x", ""},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -287,6 +369,9 @@ static void flags_are_named([[maybe_unused]] void **state)
 		{{"peer", ID_A "@"}, "--peer: \"\" has neither an address nor a name of a host; "
 				     "expected a host and "
 				     "a port such as \"vpn.example.net:7844\""},
+		{{"vpn", "yes"}, "--vpn: \"yes\" is not a boolean; expected true or false"},
+		{{"via", ID_B}, "--via: peer \"" ID_B "\" (line 1) may not advertise a default "
+				"route; expected a peer with exit = true"},
 		{{"advertise-subnet", "10.1.0.0/16"},
 			"--advertise-subnet: 10.1.0.0/16 belongs to peer \"" ID_B
 			"\" (line 1) already; expected prefixes that belong to one node only"},

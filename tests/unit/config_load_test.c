@@ -30,6 +30,7 @@ static const char full[] =
 	"advertise_subnets = [\"192.168.1.0/24\"]\n"
 	"forward_subnets = [\"10.1.0.0/16\", \"0.0.0.0/0\"]\n"
 	"masquerade = [\"10.1.2.0/24\"]\n"
+	"exit = true\n"
 	"probe = [\"192.168.1.1\", \"fd01::1\"]\n"
 	"metric = 7\n"
 	"mtu = 1280\n"
@@ -38,6 +39,18 @@ static const char full[] =
 	"default_gateway = \"" ID_B "\"\n"
 	"accept_routes = [\"10.0.0.0/8\"]\n"
 	"accept_routes_over_lan = true\n"
+	"[vpn]\n"
+	"enabled = true\n"
+	"via = \"nas\"\n"
+	"exclude = [\"198.51.100.64/26\"]\n"
+	"include = [\"198.51.100.0/24\", \"2001:db8:1::/48\"]\n"
+	"lan = \"allow\"\n"
+	"kill_switch = false\n"
+	"dns = [\"10.0.0.53\", \"fd00::53\"]\n"
+	"captive_portal = \"http://[2001:db8::80]:8080/probe?x=1\"\n"
+	"[dns]\n"
+	"domains = {\"Corp.Example.\" = \"10.0.0.53\", \"x._sites.lab\" = \"[fd00::53]:5353\"}\n"
+	"network = \"Home\"\n"
 	"[security]\n"
 	"audit_log = \"audit.jsonl\"\n"
 	"pq = \"preferred\"\n"
@@ -84,6 +97,77 @@ static void assert_prefix(const struct qe_prefix *prefix, const char *expected)
 	assert_string_equal(text, expected);
 }
 
+static void assert_vpn(const struct qe_config *config)
+{
+	const struct qe_config_domain *domains = config->dns.domains.domains;
+	char text[QE_ENDPOINT_TEXT_SIZE];
+
+	assert_true(config->network.exit);
+	assert_true(config->vpn.enabled);
+	assert_string_equal(config->vpn.via, "nas");
+	assert_int_equal(config->vpn_gateway, 0);
+	assert_prefix(&config->vpn.exclude.prefixes[0], "198.51.100.64/26");
+	assert_int_equal(config->vpn.include.n, 2);
+	assert_prefix(&config->vpn.include.prefixes[1], "2001:db8:1::/48");
+	assert_int_equal(config->vpn.lan, QE_VPN_LAN_ALLOW);
+	assert_false(config->vpn.kill_switch);
+	assert_int_equal(config->vpn.dns_mode, QE_VPN_DNS_SERVERS);
+	assert_prefix(&config->vpn.dns.prefixes[1], "fd00::53/128");
+	assert_string_equal(config->vpn.captive_portal, "http://[2001:db8::80]:8080/probe?x=1");
+	/* TOML's tables are sorted by their keys. */
+	assert_int_equal(config->dns.domains.n, 2);
+	assert_string_equal(domains[0].suffix, "corp.example");
+	qe_endpoint_format(text, &domains[0].server);
+	assert_string_equal(text, "10.0.0.53:53");
+	assert_string_equal(domains[1].suffix, "x._sites.lab");
+	qe_endpoint_format(text, &domains[1].server);
+	assert_string_equal(text, "[fd00::53]:5353");
+	assert_string_equal(config->dns.network, "home");
+}
+
+/* Who resolves names is told by a word or by a list. */
+static void vpn_dns_takes_words([[maybe_unused]] void **state)
+{
+	static const struct {
+		const char *text;
+		enum qe_vpn_dns mode;
+	} cases[] = {{"", QE_VPN_DNS_GATEWAY}, {"[vpn]\ndns = \"gateway\"\n", QE_VPN_DNS_GATEWAY},
+		{"[vpn]\ndns = \"off\"\n", QE_VPN_DNS_OFF},
+		{"[vpn]\ndns = [\"10.0.0.53\"]\n", QE_VPN_DNS_SERVERS}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct qe_config *config = parse(&(struct qe_config_inputs){}, cases[i].text);
+		assert_int_equal(config->vpn.dns_mode, cases[i].mode);
+		assert_int_equal(config->vpn_gateway, SIZE_MAX);
+		assert_true(config->vpn.kill_switch && !config->vpn.enabled);
+		assert_string_equal(config->dns.network, "quicether");
+		qe_config_free(config);
+	}
+}
+
+/* Flags and environment as they are typed: --vpn --via nas, domains with "=" in between. */
+static void vpn_comes_from_elsewhere([[maybe_unused]] void **state)
+{
+	static char off[] = "QUICETHER_VPN_DNS=off",
+		    domains[] = "QUICETHER_DNS_DOMAINS=a.example=10.0.0.1, b.example=10.0.0.2:54";
+	static char *const environment[] = {off, domains, nullptr};
+	static const struct qe_config_flag flags[] = {{"vpn", "true"}, {"via", "nas"}};
+	struct qe_config *config = parse(
+		&(struct qe_config_inputs){
+			.environment = environment, .flags = flags, .n_flags = 2},
+		"[overlay]\ndefault_gateway = \"" ID_B "\"\n[[peers]]\nid = \"" ID_B "\"\n"
+		"[[peers]]\nid = \"" ID_A "\"\nname = \"nas\"\nexit = true\n");
+
+	assert_true(config->vpn.enabled);
+	assert_int_equal(config->default_gateway, 0);
+	assert_int_equal(config->vpn_gateway, 1);
+	assert_int_equal(config->vpn.dns_mode, QE_VPN_DNS_OFF);
+	assert_int_equal(config->dns.domains.n, 2);
+	assert_string_equal(config->dns.domains.domains[1].suffix, "b.example");
+	assert_int_equal(config->dns.domains.domains[1].server.port, 54);
+	qe_config_free(config);
+}
+
 static void every_key_is_read([[maybe_unused]] void **state)
 {
 	struct qe_config *config = parse(&(struct qe_config_inputs){}, full);
@@ -109,6 +193,7 @@ static void every_key_is_read([[maybe_unused]] void **state)
 	assert_int_equal(config->default_gateway, 1);
 	assert_int_equal(config->overlay.accept_routes.n, 1);
 	assert_true(config->overlay.accept_routes_over_lan);
+	assert_vpn(config);
 	assert_string_equal(config->security.audit_log, "/x/audit.jsonl");
 	assert_int_equal(config->security.pq, QE_PQ_PREFERRED);
 	assert_int_equal(config->security.cipher, QE_CIPHER_CHACHA20_POLY1305);
@@ -209,7 +294,7 @@ static void layers_cover_one_another([[maybe_unused]] void **state)
 	qe_config_where(config, "network.listen", where, sizeof where);
 	assert_string_equal(where, "/x/c.toml:6:10: network.listen");
 	qe_config_where_endpoint(config, 0, 1, where, sizeof where);
-	assert_string_equal(where, "/x/c.toml:34:33: peers.endpoints");
+	assert_string_equal(where, "/x/c.toml:47:33: peers.endpoints");
 	qe_config_free(config);
 
 	inputs.flags = flags;
@@ -244,8 +329,9 @@ static void peer_flags_add([[maybe_unused]] void **state)
 /* What is shown loads again, and then shows the same but for the comments. */
 static void shown_text_loads_again([[maybe_unused]] void **state)
 {
-	static const char *const texts[] = {
-		full, "[node]\nname=\"a\"\nkey_file=\"/a\\\"\\u0007\"\n"};
+	static const char *const texts[] = {full,
+		"[node]\nname=\"a\"\nkey_file=\"/a\\\"\\u0007\"\n",
+		"[overlay]\naccept_routes=\"none\"\n[vpn]\ndns=\"off\"\n[dns]\ndomains={}\n"};
 
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		char *shown[2], *json[2];
@@ -257,6 +343,7 @@ static void shown_text_loads_again([[maybe_unused]] void **state)
 		again = parse(&(struct qe_config_inputs){}, shown[0]);
 		assert_int_equal(qe_config_show(&shown[1], again, QE_CONFIG_TOML), QE_OK);
 		assert_int_equal(qe_config_show(&json[1], again, QE_CONFIG_JSON), QE_OK);
+		assert_int_equal(config->vpn.dns_mode, again->vpn.dns_mode);
 		*strstr(json[0], "\"sources\"") = '\0';
 		*strstr(json[1], "\"sources\"") = '\0';
 		assert_string_equal(json[0], json[1]);
@@ -338,6 +425,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_is_read),
 		cmocka_unit_test(lists_have_short_forms),
+		cmocka_unit_test(vpn_dns_takes_words),
+		cmocka_unit_test(vpn_comes_from_elsewhere),
 		cmocka_unit_test(listen_takes_short_forms),
 		cmocka_unit_test(layers_cover_one_another),
 		cmocka_unit_test(peer_flags_add),
