@@ -29,14 +29,14 @@
 #define QE_ACCEPT_MAX 1024
 #define QE_PROBES_MAX 16
 #define QE_VPN_LIST_MAX 256 /* of exclude and of include */
-#define QE_VPN_SERVERS_MAX 8
+#define QE_VPN_DNS_MAX 8
 #define QE_DOMAINS_MAX 64
 #define QE_DOMAIN_MAX 253 /* characters of a domain */
 #define QE_CPU_MAX 1023
 #define QE_CONFIG_FILE_MAX (1024 * 1024)
 
 enum qe_role { QE_ROLE_NODE, QE_ROLE_GATEWAY, QE_ROLE_ENTERPRISE };
-enum qe_vpn_lan { QE_VPN_LAN_BLOCK, QE_VPN_LAN_ALLOW };
+enum qe_lan_access { QE_VPN_LAN_BLOCK, QE_VPN_LAN_ALLOW };
 enum qe_log_level { QE_LOG_ERROR, QE_LOG_WARN, QE_LOG_INFO, QE_LOG_DEBUG };
 
 /* Where a value came from. Line and column count from 1, and are 0 outside of the file. */
@@ -146,7 +146,7 @@ struct qe_config {
 		char *via;                     /* as written; NULL: default_gateway */
 		struct qe_config_list exclude; /* prefixes */
 		struct qe_config_list include; /* prefixes; none: everything */
-		enum qe_vpn_lan lan;
+		enum qe_lan_access lan;
 		bool kill_switch;
 		struct qe_config_list dns; /* prefixes; hosts */
 		enum qe_vpn_dns dns_mode;

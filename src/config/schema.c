@@ -110,7 +110,7 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 	{"vpn", "kill_switch", &qe_type_boolean, AT(vpn.kill_switch), .fallback = "true",
 		.example = "false",
 		.help = "Let nothing out beside the tunnel, whether it is up or not."},
-	{"vpn", "dns", &qe_type_host, AT(vpn.dns), .list_max = QE_VPN_SERVERS_MAX,
+	{"vpn", "dns", &qe_type_host, AT(vpn.dns), .list_max = QE_VPN_DNS_MAX,
 		.shorts = gateway_or_off, .fallback = "gateway", .example = "10.0.0.53",
 		.help = "Who resolves names: the gateway, these servers through the tunnel, or "
 			"(off) "

@@ -8,7 +8,7 @@
 
 #define QE_VPN_PREFIXES_MAX 256
 #define QE_VPN_LANS_MAX 64
-#define QE_VPN_SERVERS_MAX 8
+#define QE_VPN_SERVERS_MAX 80 /* the resolvers of all names, and those of single domains */
 #define QE_VPN_ADDRESSES_MAX 66
 #define QE_VPN_PORTAL_SECONDS_MAX 900
 
