@@ -12,6 +12,7 @@ packages=(
 	libjansson-dev libnl-3-dev libnl-route-3-dev libcap-ng-dev libcmocka-dev
 	clang-19 clang-format-19 libclang-rt-19-dev llvm-19
 	python3 iproute2 iperf3 tcpdump nftables iptables iputils-ping conntrack ethtool procps curl openssl
+	unbound dnsmasq-base udhcpc chromium-headless-shell
 )
 # The same, as a host that is not asked for its packages must have it.
 libraries=(
@@ -20,7 +21,7 @@ libraries=(
 )
 build_programs='meson ninja python3'
 demo_programs='ip iperf3 tcpdump nft ping conntrack curl'
-test_programs="$demo_programs clang-19 clang-format-19"
+test_programs="$demo_programs clang-19 clang-format-19 unbound dnsmasq udhcpc chromium-headless-shell"
 bench_programs='ip iperf3 ping ethtool openssl'
 
 # What ./dev bench compares with, Debian's packages of other tunnels; and what draws the chart.
@@ -162,6 +163,9 @@ host_install() {
 	find /etc/apt/sources.list /etc/apt/sources.list.d -type f \( -name '*.list' -o -name '*.sources' \) \
 		-exec cp -t "$sources" {} + 2>/dev/null || :
 	echo "deb $(debian_mirror) trixie-backports main" >"$sources/quicether-backports.list"
+	if [ -d /run/systemd/system ] && ! command -v unbound >/dev/null; then
+		systemctl mask unbound.service # a program for tests, no resolver of this host
+	fi
 	local apt=(run env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends
 		-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$sources")
 	"${apt[@]}" update && "${apt[@]}" install "${packages[@]}" \

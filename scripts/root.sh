@@ -64,9 +64,12 @@ make_root() {
 	say "the root is made: $((SECONDS - start)) s"
 }
 
-# A root can be made anew at any time, so it need not be safe against a loss of power, nor have manuals.
+# A root can be made anew at any time, so it need not be safe against a loss of power, nor have manuals. What is
+# installed in it starts no service: its network is the host's.
 write_dpkg_config() {
-	mkdir -p "$half_made/etc/dpkg/dpkg.cfg.d"
+	mkdir -p "$half_made/etc/dpkg/dpkg.cfg.d" "$half_made/usr/sbin"
+	printf '#!/bin/sh\nexit 101\n' >"$half_made/usr/sbin/policy-rc.d"
+	chmod 755 "$half_made/usr/sbin/policy-rc.d"
 	cat >"$half_made/etc/dpkg/dpkg.cfg.d/quicether" <<-'END'
 		force-unsafe-io
 		path-exclude=/usr/share/doc/*
