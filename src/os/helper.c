@@ -74,10 +74,33 @@ static bool keep_only(int fd)
 	_exit(0);
 }
 
-static enum qe_error receive(
-	const struct qe_helper *helper, uint32_t number, struct qe_helper_answer *ret_answer)
+/* With the descriptor that came along, or -1. */
+static ssize_t receive_packet(int socket, struct qe_helper_answer *answer, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = {answer, sizeof(*answer)};
+	struct msghdr message = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = n < 0 ? nullptr : CMSG_FIRSTHDR(&message);
+
+	*ret_fd = -1;
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fd, CMSG_DATA(head), sizeof(*ret_fd));
+	return n;
+}
+
+/* ret_fd: -1 when none has come; may be NULL. */
+static enum qe_error receive(const struct qe_helper *helper, uint32_t number,
+	struct qe_helper_answer *ret_answer, int *ret_fd)
 {
 	struct qe_helper_answer answer;
+	int with;
 
 	for (;;) {
 		struct pollfd poller = {.fd = helper->fd, .events = POLLIN};
@@ -88,13 +111,17 @@ static enum qe_error receive(
 			return -ETIMEDOUT;
 		if (ready < 0 && errno == EINTR)
 			continue;
-		n = recv(helper->fd, &answer, sizeof(answer), 0);
+		n = receive_packet(helper->fd, &answer, &with);
+		if (with >= 0 && (n <= 0 || answer.number != number || !ret_fd))
+			close(with);
 		if (n < (ssize_t)offsetof(struct qe_helper_answer, errors))
 			return -EPIPE;
 		/* An older one is that of a call which did not wait for it. */
 		if (answer.number != number)
 			continue;
 		*ret_answer = answer;
+		if (ret_fd)
+			*ret_fd = with;
 		return QE_OK;
 	}
 }
@@ -114,7 +141,7 @@ static enum qe_error start(struct qe_helper *helper, const char *interface,
 	close(ends[1]);
 	if (helper->pid < 0)
 		return -EAGAIN;
-	QE_TRY(receive(helper, 0, &hello));
+	QE_TRY(receive(helper, 0, &hello, nullptr));
 	QE_TRY((enum qe_error)hello.error);
 	*ret_confined = hello.n;
 	return QE_OK;
@@ -169,8 +196,8 @@ bool qe_helper_is_alive(struct qe_helper *helper)
 
 /* ---- requests ---- */
 
-static enum qe_error ask(struct qe_helper *helper, struct qe_helper_request *request,
-	const struct qe_prefix *prefixes, size_t n, struct qe_helper_answer *ret_answer)
+static enum qe_error send_request(struct qe_helper *helper, struct qe_helper_request *request,
+	const struct qe_prefix *prefixes, size_t n)
 {
 	size_t size = offsetof(struct qe_helper_request, prefixes) + n * sizeof(*prefixes);
 
@@ -180,9 +207,14 @@ static enum qe_error ask(struct qe_helper *helper, struct qe_helper_request *req
 	request->n = (uint16_t)n;
 	if (n > 0)
 		memcpy(request->prefixes, prefixes, n * sizeof(*prefixes));
-	if (send(helper->fd, request, size, MSG_NOSIGNAL) != (ssize_t)size)
-		return -EPIPE;
-	return receive(helper, request->number, ret_answer);
+	return send(helper->fd, request, size, MSG_NOSIGNAL) == (ssize_t)size ? QE_OK : -EPIPE;
+}
+
+static enum qe_error ask(struct qe_helper *helper, struct qe_helper_request *request,
+	const struct qe_prefix *prefixes, size_t n, struct qe_helper_answer *ret_answer)
+{
+	QE_TRY(send_request(helper, request, prefixes, n));
+	return receive(helper, request->number, ret_answer, nullptr);
 }
 
 static enum qe_error change_addr(struct qe_helper *helper, enum qe_helper_kind kind,
@@ -277,4 +309,42 @@ enum qe_error qe_helper_masquerade(
 	answer.why[sizeof(answer.why) - 1] = '\0';
 	qe_text_add(why, answer.why);
 	return (enum qe_error)answer.error;
+}
+
+/* ---- sockets ---- */
+
+static enum qe_error ask_for_socket(struct qe_helper *helper, struct qe_helper_request *request,
+	const struct qe_prefix *prefixes, size_t n, int *ret_fd)
+{
+	struct qe_helper_answer answer;
+	int fd;
+
+	QE_TRY(send_request(helper, request, prefixes, n));
+	QE_TRY(receive(helper, request->number, &answer, &fd));
+	if (fd >= 0)
+		*ret_fd = fd;
+	/* A process that may have no more descriptors loses the one that came. */
+	return fd < 0 && answer.error == QE_OK ? -EMFILE : (enum qe_error)answer.error;
+}
+
+enum qe_error qe_helper_marked_socket(
+	struct qe_helper *helper, enum qe_family family, bool stream, int *ret_fd)
+{
+	struct qe_helper_request request = {
+		.kind = QE_HELPER_MARKED_SOCKET,
+		.flags = (uint8_t)((family == QE_FAMILY_IPV4 ? QE_HELPER_IPV4 : QE_HELPER_IPV6) |
+				   (stream ? QE_HELPER_STREAM : 0)),
+	};
+
+	return ask_for_socket(helper, &request, nullptr, 0, ret_fd);
+}
+
+enum qe_error qe_helper_names_socket(
+	struct qe_helper *helper, const struct qe_addr *addr, bool stream, int *ret_fd)
+{
+	struct qe_helper_request request = {
+		.kind = QE_HELPER_NAMES_SOCKET, .flags = stream ? QE_HELPER_STREAM : 0};
+	const struct qe_prefix host = qe_prefix_host(addr);
+
+	return ask_for_socket(helper, &request, &host, 1, ret_fd);
 }

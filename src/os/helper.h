@@ -52,3 +52,13 @@ enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6);
 /* As qe_nft_masquerade; replaces. */
 enum qe_error qe_helper_masquerade(
 	struct qe_helper *helper, const struct qe_prefix *prefixes, size_t n, struct qe_text *why);
+
+/* Sockets that the daemon may not make any more. They do not block, and close on exec. */
+
+/* Its packets go beside the tunnel, wherever VPN mode and default routes send the others. */
+enum qe_error qe_helper_marked_socket(
+	struct qe_helper *helper, enum qe_family family, bool stream, int *ret_fd);
+/* Bound to port 53 of QE_HOST_DNS_SERVER, for this host alone; or of an address that the interface
+ * has, for what comes by it. With stream it listens. QE_ERR_RANGE: another address; -EADDRINUSE. */
+enum qe_error qe_helper_names_socket(
+	struct qe_helper *helper, const struct qe_addr *addr, bool stream, int *ret_fd);

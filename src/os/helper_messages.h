@@ -13,9 +13,11 @@ enum qe_helper_kind : uint8_t {
 	QE_HELPER_TAKE_DEFAULTS, /* flags: the families */
 	QE_HELPER_FORWARD,       /* the same */
 	QE_HELPER_MASQUERADE,
+	QE_HELPER_MARKED_SOCKET, /* flags: one family, perhaps stream */
+	QE_HELPER_NAMES_SOCKET,  /* prefixes: one host; flags: perhaps stream */
 };
 
-enum qe_helper_flag : uint8_t { QE_HELPER_IPV4 = 1, QE_HELPER_IPV6 = 2 };
+enum qe_helper_flag : uint8_t { QE_HELPER_IPV4 = 1, QE_HELPER_IPV6 = 2, QE_HELPER_STREAM = 4 };
 
 /* Without the prefixes beyond n. */
 struct qe_helper_request {
@@ -25,7 +27,7 @@ struct qe_helper_request {
 	struct qe_prefix prefixes[QE_HELPER_PREFIXES_MAX];
 };
 
-/* Without the errors beyond n: one for each route. */
+/* Without the errors beyond n: one for each route. A socket that was asked for comes with it. */
 struct qe_helper_answer {
 	uint32_t number;
 	int32_t error;

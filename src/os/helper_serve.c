@@ -2,7 +2,8 @@
 /*
  * The helper's side. Whoever has taken over the daemon can ask what the daemon can ask, and so must
  * not get more by it than what is needed: no request names an interface, a routing table, a
- * protocol number, a metric or an nftables table. All that is checked here, and bounded: numbers of
+ * protocol number, a metric or an nftables table, and no socket is made but such as
+ * os/names_socket.h has. All that is checked here, and bounded: numbers of
  * prefixes by the size of a message, time by nft's alarm.
  *
  * Of two daemons in one network namespace the first one that makes the host forward is the one that
@@ -21,6 +22,7 @@
 
 #include "os/forwarding.h"
 #include "os/helper_messages.h"
+#include "os/names_socket.h"
 #include "os/netlink.h"
 #include "os/nft.h"
 
@@ -37,6 +39,7 @@ struct state {
 	uint8_t defaults; /* families whose default route we have taken */
 	bool masquerades;
 	int lock;
+	int made; /* socket that goes with the answer, or -1 */
 };
 
 /* ---- what may be asked for ---- */
@@ -249,6 +252,32 @@ static enum qe_error masquerade(struct state *state, const struct qe_helper_requ
 	return error;
 }
 
+/* ---- sockets ---- */
+
+static enum qe_error make_marked_socket(
+	struct state *state, const struct qe_helper_request *request)
+{
+	uint8_t family = request->flags & (uint8_t)~QE_HELPER_STREAM;
+
+	if (request->n != 0 || (family != QE_HELPER_IPV4 && family != QE_HELPER_IPV6))
+		return QE_ERR_RANGE;
+	return qe_marked_socket(&state->made,
+		family == QE_HELPER_IPV4 ? QE_FAMILY_IPV4 : QE_FAMILY_IPV6,
+		request->flags & QE_HELPER_STREAM);
+}
+
+static enum qe_error make_names_socket(struct state *state, const struct qe_helper_request *request)
+{
+	const struct qe_prefix *host = &request->prefixes[0];
+
+	if (request->n != 1 || (request->flags & ~QE_HELPER_STREAM) ||
+		(host->addr.family != QE_FAMILY_IPV4 && host->addr.family != QE_FAMILY_IPV6) ||
+		host->length != qe_addr_bits(&host->addr))
+		return QE_ERR_RANGE;
+	return qe_names_socket(&state->made, state->netlink, state->interface, &host->addr,
+		request->flags & QE_HELPER_STREAM);
+}
+
 /* The routes and addresses are gone with the interface, or will be. */
 static void give_back(struct state *state)
 {
@@ -282,6 +311,10 @@ static enum qe_error perform(struct state *state, const struct qe_helper_request
 		return forward(state, request);
 	case QE_HELPER_MASQUERADE:
 		return masquerade(state, request, answer);
+	case QE_HELPER_MARKED_SOCKET:
+		return make_marked_socket(state, request);
+	case QE_HELPER_NAMES_SOCKET:
+		return make_names_socket(state, request);
 	}
 	return QE_ERR_RANGE;
 }
@@ -294,12 +327,36 @@ static bool is_whole(const struct qe_helper_request *request, size_t len)
 	       len == head + request->n * sizeof(request->prefixes[0]);
 }
 
+/* The socket that was made, if any, is the daemon's alone then. */
+static bool send_answer(struct state *state, int fd, struct qe_helper_answer *answer)
+{
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	size_t size = offsetof(struct qe_helper_answer, errors) +
+		      answer->n * sizeof(answer->errors[0]);
+	struct iovec part = {answer, size};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (state->made >= 0) {
+		memcpy(CMSG_DATA(&control.head), &state->made, sizeof(state->made));
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
+	n = sendmsg(fd, &message, MSG_NOSIGNAL);
+	if (state->made >= 0)
+		close(state->made);
+	state->made = -1;
+	return n == (ssize_t)size;
+}
+
 static bool serve_one(struct state *state, int fd)
 {
 	struct qe_helper_request request;
 	struct qe_helper_answer answer = {};
 	ssize_t n = recv(fd, &request, sizeof(request), 0);
-	size_t size;
 
 	if (n < 0 && errno == EINTR)
 		return true;
@@ -307,13 +364,12 @@ static bool serve_one(struct state *state, int fd)
 		return false;
 	answer.number = request.number;
 	answer.error = perform(state, &request, &answer);
-	size = offsetof(struct qe_helper_answer, errors) + answer.n * sizeof(answer.errors[0]);
-	return send(fd, &answer, size, MSG_NOSIGNAL) == (ssize_t)size;
+	return send_answer(state, fd, &answer);
 }
 
 void qe_helper_serve(int fd, const char *interface)
 {
-	struct state state = {.interface = interface, .lock = -1};
+	struct state state = {.interface = interface, .lock = -1, .made = -1};
 
 	if (qe_netlink_new(&state.netlink) == QE_OK) {
 		while (serve_one(&state, fd))

@@ -89,10 +89,13 @@ static enum qe_error hide_memory(void)
 
 /* From here on: no interface, address or route can be made or changed, no low port bound, no file
  * of another user opened, no module loaded; of all that the helper can do the first, and so can
- * what it starts. */
+ * what it starts, and it alone the second. */
 static enum qe_error drop_capabilities(bool is_helper)
 {
+	constexpr unsigned own = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
+	constexpr unsigned started = CAPNG_INHERITABLE | CAPNG_AMBIENT;
 	capng_select_t all = CAPNG_SELECT_ALL;
+	bool changes, binds;
 
 	if (capng_get_caps_process() < 0)
 		return -EPERM;
@@ -100,13 +103,13 @@ static enum qe_error drop_capabilities(bool is_helper)
 	 * lack; the next stage does the same. */
 	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
 		all = CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT;
-	is_helper = is_helper && capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+	changes = is_helper && capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+	binds = is_helper && capng_have_capability(CAPNG_PERMITTED, CAP_NET_BIND_SERVICE);
 	capng_clear(CAPNG_SELECT_ALL);
-	if (is_helper)
-		capng_updatev(CAPNG_ADD,
-			CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_BOUNDING_SET |
-				CAPNG_AMBIENT,
-			CAP_NET_ADMIN, -1);
+	if (changes)
+		capng_update(CAPNG_ADD, own | started, CAP_NET_ADMIN);
+	if (binds)
+		capng_update(CAPNG_ADD, own, CAP_NET_BIND_SERVICE);
 	return capng_apply(all) == 0 ? QE_OK : -EPERM;
 }
 

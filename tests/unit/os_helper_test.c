@@ -3,17 +3,21 @@
  * test's own. Needs root; without it the tests are skipped. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "isolated.h"
 #include "os/helper_messages.h"
+#include "os/host_dns.h"
 #include "os/nft.h"
+#include "os/sockaddr.h"
 #include "os/tun.h"
 
 #define IPV4 "/proc/sys/net/ipv4/"
@@ -430,6 +434,100 @@ static void test_masquerade_bounds(void **)
 	qe_helper_free(helper);
 }
 
+/* ---- sockets ---- */
+
+static int option(int fd, int name)
+{
+	socklen_t size = sizeof(int);
+	int value = -1;
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, name, &value, &size), 0);
+	return value;
+}
+
+static void check_bound(int fd, const char *device, const char *at)
+{
+	char text[QE_ENDPOINT_TEXT_SIZE], found[QE_INTERFACE_NAME_SIZE] = "";
+	struct sockaddr_storage address;
+	struct qe_endpoint endpoint;
+	socklen_t size = sizeof(address);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	endpoint = qe_sockaddr_to_endpoint(&address);
+	qe_endpoint_format(text, &endpoint);
+	assert_string_equal(text, at);
+	size = sizeof(found);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, found, &size), 0);
+	assert_string_equal(found, device);
+}
+
+static void test_marked_sockets(void **)
+{
+	struct qe_helper *helper;
+	int fd;
+
+	if (!isolated)
+		skip();
+	helper = start();
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(qe_helper_marked_socket(helper,
+					 i & 1 ? QE_FAMILY_IPV6 : QE_FAMILY_IPV4, i & 2, &fd),
+			QE_OK);
+		assert_int_equal(option(fd, SO_MARK), QE_DEFAULT_TABLE);
+		assert_int_equal(option(fd, SO_DOMAIN), i & 1 ? AF_INET6 : AF_INET);
+		assert_int_equal(option(fd, SO_TYPE), i & 2 ? SOCK_STREAM : SOCK_DGRAM);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+		close(fd);
+	}
+	qe_helper_free(helper);
+}
+
+static void test_names_sockets(void **)
+{
+	static const char *const refused[] = {"127.0.0.1", "0.0.0.0", "::", "::1", "192.0.2.1",
+		"203.0.113.1", "fd64::2", "224.0.0.1"};
+	struct qe_addr addr = to_prefix("100.64.0.1").addr, ipv6 = to_prefix("fd64::1").addr;
+	const struct qe_addr others = to_prefix("192.0.2.1").addr;
+	const struct qe_addr local = QE_HOST_DNS_SERVER;
+	struct qe_tun *tun, *other;
+	struct qe_netlink *netlink;
+	struct qe_helper *helper;
+	unsigned index;
+	int fds[3], fd;
+
+	if (!isolated)
+		skip();
+	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
+	tun = open_tun(netlink, "tunnel");
+	other = open_tun(netlink, "other");
+	assert_int_equal(qe_netlink_interface(netlink, "other", &index), QE_OK);
+	assert_int_equal(qe_netlink_add_addr(netlink, index, &others, 24), QE_OK);
+	helper = start();
+	assert_int_equal(qe_helper_add_addr(helper, &addr, 24), QE_OK);
+	assert_int_equal(qe_helper_add_addr(helper, &ipv6, 128), QE_OK);
+	for (unsigned stream = 0; stream < 2; stream++) {
+		assert_int_equal(qe_helper_names_socket(helper, &local, stream, &fds[0]), QE_OK);
+		assert_int_equal(qe_helper_names_socket(helper, &addr, stream, &fds[1]), QE_OK);
+		assert_int_equal(qe_helper_names_socket(helper, &ipv6, stream, &fds[2]), QE_OK);
+		check_bound(fds[0], "lo", "127.0.0.84:53");
+		check_bound(fds[1], "tunnel", "100.64.0.1:53");
+		check_bound(fds[2], "tunnel", "[fd64::1]:53");
+		assert_int_equal(option(fds[0], SO_ACCEPTCONN), stream);
+		assert_int_equal(qe_helper_names_socket(helper, &addr, stream, &fd), -EADDRINUSE);
+		for (size_t i = 0; i < 3; i++)
+			close(fds[i]);
+	}
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		addr = to_prefix(refused[i]).addr;
+		assert_int_equal(qe_helper_names_socket(helper, &addr, false, &fd), QE_ERR_RANGE);
+	}
+	qe_helper_free(helper);
+	qe_tun_free(other);
+	qe_tun_free(tun);
+	qe_netlink_free(netlink);
+}
+
 /* ---- birth ---- */
 
 static void note(void *ctx)
@@ -466,6 +564,8 @@ int main(void)
 		cmocka_unit_test(test_after_a_crash),
 		cmocka_unit_test(test_masquerade),
 		cmocka_unit_test(test_masquerade_bounds),
+		cmocka_unit_test(test_marked_sockets),
+		cmocka_unit_test(test_names_sockets),
 		cmocka_unit_test(test_forgets),
 	};
 
