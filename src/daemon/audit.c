@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "crypto/node_id.h"
+#include "daemon/report.h"
 #include "net/addr.h"
 #include "os/appender.h"
 #include "os/clock.h"
@@ -134,25 +135,10 @@ static bool take(struct qe_audit *audit, enum kind kind, size_t peer)
 
 /* ---- peers ---- */
 
-/* Of a peer, or of somebody who is none. The name is what this node calls it. */
-static json_t *describe(const struct qe_directory *directory, const struct qe_event *event)
-{
-	const struct qe_config_peer *peer = qe_directory_peer(directory, event->peer);
-	const char *name = peer ? peer->name : nullptr;
-	char id[QE_NODE_ID_TEXT_SIZE], remote[QE_ENDPOINT_TEXT_SIZE];
-	bool has_remote = event->path.remote.addr.family != QE_FAMILY_NONE;
-
-	qe_node_id_format(id, &event->id);
-	if (has_remote)
-		qe_endpoint_format(remote, &event->path.remote);
-	return json_pack("{s:s?, s:s, s:s?}", "node", name, "id", id, "remote",
-		has_remote ? remote : nullptr);
-}
-
 static json_t *describe_end(const struct qe_directory *directory, const struct qe_event *event)
 {
 	const struct qe_traffic *traffic = &event->traffic;
-	json_t *record = describe(directory, event);
+	json_t *record = qe_report_event_peer(directory, event);
 	json_t *rest = json_pack("{s:f, s:I, s:I, s:I, s:I, s:s?}", "duration_secs",
 		(double)qe_time_since(event->since, event->time) / QE_SECOND, "tx_packets",
 		(json_int_t)traffic->tx_packets, "tx_bytes", (json_int_t)traffic->tx_bytes,
@@ -169,7 +155,7 @@ static json_t *describe_end(const struct qe_directory *directory, const struct q
 
 static json_t *describe_refusal(const struct qe_directory *directory, const struct qe_event *event)
 {
-	json_t *record = describe(directory, event);
+	json_t *record = qe_report_event_peer(directory, event);
 
 	if (record)
 		json_object_set_new(record, "reason", json_string("a key of no known peer"));
@@ -184,7 +170,8 @@ void qe_audit_event(
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
 		if (take(audit, CONNECTIONS, event->peer))
-			qe_audit_add(audit, "peer_connected", describe(directory, event));
+			qe_audit_add(
+				audit, "peer_connected", qe_report_event_peer(directory, event));
 		break;
 	case QE_EVENT_PEER_DOWN:
 		if (take(audit, CONNECTIONS, event->peer))

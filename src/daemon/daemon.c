@@ -24,6 +24,7 @@
 #include "crypto/key.h"
 #include "daemon/configured.h"
 #include "daemon/daemon.h"
+#include "daemon/report.h"
 #include "daemon/stages.h"
 #include "net/addr.h"
 #include "node/inspect.h"
@@ -385,6 +386,20 @@ static enum qe_error start_work(struct daemon *daemon)
 	return QE_OK;
 }
 
+/* To those who have subscribed to them. */
+static void tell_of_peer(struct daemon *daemon, const struct qe_event *event, const char *state)
+{
+	json_t *params;
+
+	if (!qe_rpc_server_is_heard(daemon->server, "peers"))
+		return;
+	params = qe_report_event_peer(daemon->directory, event);
+	json_object_set_new(params, "state", json_string(state));
+	if (event->reason)
+		json_object_set_new(params, "reason", json_string(event->reason));
+	qe_rpc_server_notify(daemon->server, "peers", params);
+}
+
 static void take_event(struct daemon *daemon, const struct qe_event *event)
 {
 	qe_event_log_add(daemon->event_log, event);
@@ -392,9 +407,11 @@ static void take_event(struct daemon *daemon, const struct qe_event *event)
 	switch (event->type) {
 	case QE_EVENT_PEER_UP:
 		qe_endpoints_peer_up(daemon->endpoints, event->peer);
+		tell_of_peer(daemon, event, "connected");
 		break;
 	case QE_EVENT_PEER_DOWN:
 		qe_endpoints_peer_down(daemon->endpoints, event->peer, event->time);
+		tell_of_peer(daemon, event, "disconnected");
 		break;
 	case QE_EVENT_PONG:
 	case QE_EVENT_PING_LOST:

@@ -446,6 +446,34 @@ static void handle_list(void *ctx, struct qe_rpc_call *call, const json_t *)
 	qe_rpc_answer(call, qe_rpc_methods_list(&service->methods));
 }
 
+/* ---- events ---- */
+
+static const char *const events[] = {"vpn", "peers", nullptr};
+
+static void handle_subscribe(void *, struct qe_rpc_call *call, const json_t *params)
+{
+	const json_t *names = json_object_get(params, "events"), *name;
+	enum qe_error error = json_array_size(names) > 0 ? QE_OK : QE_ERR_NOT_FOUND;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		const char *text = json_string_value(name);
+
+		if (error == QE_OK)
+			error = text ? qe_rpc_server_subscribe(call, text) : QE_ERR_NOT_FOUND;
+	}
+	if (error == QE_ERR_FULL)
+		qe_rpc_fail(
+			call, error, "there are %d subscribers already", QE_RPC_SUBSCRIBERS_MAX);
+	else if (error != QE_OK)
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS,
+			"events.subscribe wants {\"events\": [\"vpn\", \"peers\"]}, or one of "
+			"them");
+	else
+		qe_rpc_answer(call, json_object());
+}
+
 static const struct qe_rpc_method methods[] = {
 	{"status", handle_status, "The node, its interface, its crypto and its counters"},
 	{"peers", handle_peers, "The peers, with the link in use to each"},
@@ -459,6 +487,7 @@ static const struct qe_rpc_method methods[] = {
 	{"policy.explain", handle_policy_explain, "What the policy says to a packet, and why"},
 	{"policy.status", handle_policy_status, "The policy in effect, and what it has denied"},
 	{"config.show", handle_config_show, "The configuration in effect"},
+	{"events.subscribe", handle_subscribe, "Get notifications from here on: vpn, peers"},
 	{"rpc.methods", handle_list, "These methods"},
 };
 
@@ -471,7 +500,7 @@ enum qe_error qe_service_new(
 		return -ENOMEM;
 	*service = (struct qe_service){
 		.settings = *settings,
-		.methods = {methods, sizeof(methods) / sizeof(methods[0]), service},
+		.methods = {methods, sizeof(methods) / sizeof(methods[0]), service, events},
 	};
 	qe_list_init(&service->pings);
 	*ret_service = service;

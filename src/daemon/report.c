@@ -35,6 +35,14 @@ static json_t *endpoint_json(const struct qe_endpoint *endpoint)
 	return json_string(text);
 }
 
+json_t *qe_report_event_peer(const struct qe_directory *directory, const struct qe_event *event)
+{
+	const struct qe_config_peer *peer = qe_directory_peer(directory, event->peer);
+
+	return json_pack("{s:s?, s:o, s:o}", "node", peer ? peer->name : nullptr, "id",
+		qe_report_id(&event->id), "remote", endpoint_json(&event->path.remote));
+}
+
 json_t *qe_report_id(const struct qe_node_id *id)
 {
 	char text[QE_NODE_ID_TEXT_SIZE];

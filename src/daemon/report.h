@@ -24,5 +24,7 @@ struct qe_report_facts {
 /* The queries are about all slots, but that of a pong, which is about one. */
 json_t *qe_report_status(const struct qe_report_facts *facts, const struct qe_worker_query *query);
 json_t *qe_report_peers(const struct qe_directory *directory, const struct qe_worker_query *query);
+/* The peer of an event, or somebody who is none: "node", its name here or null, "id", "remote". */
+json_t *qe_report_event_peer(const struct qe_directory *directory, const struct qe_event *event);
 json_t *qe_report_pong(
 	const struct qe_directory *directory, const struct qe_worker_query *query, qe_time rtt);

@@ -16,6 +16,7 @@ constexpr size_t answer_max = QE_RPC_OUTPUT_MAX;
 struct answer {
 	char *bytes;
 	size_t len, capacity;
+	size_t taken; /* bytes of the line given out last */
 };
 
 static enum qe_error send_all(int fd, struct qe_bytes bytes, qe_time until)
@@ -50,12 +51,31 @@ static enum qe_error grow(struct answer *answer)
 	return QE_OK;
 }
 
-static enum qe_error receive_line(struct answer *answer, int fd, qe_time until)
+/* The next line, without its newline: valid until the next call. */
+static enum qe_error receive_line(
+	struct answer *answer, int fd, qe_time until, struct qe_bytes *ret_line)
 {
+	size_t seen = 0; /* without a newline in it */
+
+	if (answer->taken > 0) {
+		answer->len -= answer->taken;
+		memmove(answer->bytes, answer->bytes + answer->taken, answer->len);
+		answer->taken = 0;
+	}
 	for (;;) {
+		const char *end = answer->len > seen
+					  ? memchr(answer->bytes + seen, '\n', answer->len - seen)
+					  : nullptr;
 		size_t len = 0;
 		enum qe_error error;
 
+		if (end) {
+			answer->taken = (size_t)(end - answer->bytes) + 1;
+			*ret_line = (struct qe_bytes){
+				(const uint8_t *)answer->bytes, answer->taken - 1};
+			return QE_OK;
+		}
+		seen = answer->len;
 		QE_TRY(grow(answer));
 		error = qe_unix_receive(
 			fd, answer->bytes + answer->len, answer->capacity - answer->len, &len);
@@ -64,13 +84,11 @@ static enum qe_error receive_line(struct answer *answer, int fd, qe_time until)
 		else
 			QE_TRY(error);
 		answer->len += len;
-		if (len > 0 && answer->bytes[answer->len - 1] == '\n')
-			return QE_OK;
 	}
 }
 
-static enum qe_error exchange(
-	struct answer *answer, int fd, const char *method, json_t *params, qe_time until)
+static enum qe_error exchange(struct answer *answer, int fd, const char *method, json_t *params,
+	qe_time until, struct qe_bytes *ret_line)
 {
 	json_t *request = qe_rpc_request_new(method, json_incref(params));
 	size_t len = 0;
@@ -81,7 +99,7 @@ static enum qe_error exchange(
 		error = send_all(fd, (struct qe_bytes){(const uint8_t *)line, len}, until);
 	/* A refusal may have come before the request was sent. */
 	if (error == QE_OK || error == QE_ERR_CLOSED)
-		error = receive_line(answer, fd, until);
+		error = receive_line(answer, fd, until, ret_line);
 	free(line);
 	json_decref(request);
 	return error;
@@ -98,9 +116,9 @@ static enum qe_error error_of_code(int code)
 }
 
 static enum qe_error read_answer(
-	const struct answer *answer, json_t **ret_result, struct qe_rpc_error *ret_error)
+	struct qe_bytes line, json_t **ret_result, struct qe_rpc_error *ret_error)
 {
-	json_t *root = json_loadb(answer->bytes, answer->len, 0, nullptr);
+	json_t *root = json_loadb((const char *)line.data, line.len, 0, nullptr);
 	json_t *result = json_object_get(root, "result");
 	const char *message = nullptr;
 	enum qe_error error = QE_ERR_PROTOCOL;
@@ -146,33 +164,114 @@ static void explain(struct qe_rpc_error *ret_error, enum qe_error error, const c
 		qe_error_text(error));
 }
 
-static enum qe_error call(const char *socket_path, const char *method, json_t *params,
+/* ---- one call ---- */
+
+static enum qe_error call(struct answer *answer, int fd, const char *method, json_t *params,
 	json_t **ret_result, struct qe_rpc_error *ret_error)
 {
-	struct answer answer = {};
-	enum qe_error error;
-	int fd;
+	struct qe_bytes line;
+	enum qe_error error = exchange(
+		answer, fd, method, params, qe_clock_now() + QE_RPC_CALL_TIMEOUT, &line);
 
-	QE_TRY(qe_unix_connect(&fd, socket_path));
-	error = exchange(&answer, fd, method, params, qe_clock_now() + QE_RPC_CALL_TIMEOUT);
-	qe_unix_close(fd);
 	if (error == QE_OK)
-		error = read_answer(&answer, ret_result, ret_error);
-	free(answer.bytes);
+		error = read_answer(line, ret_result, ret_error);
 	return error == QE_ERR_CLOSED ? QE_ERR_PROTOCOL : error;
+}
+
+/* Makes what is known of a failure whole. */
+static enum qe_error fail(struct qe_rpc_error *why, enum qe_error error, const char *socket_path)
+{
+	if (error == -ENOENT)
+		error = -ECONNREFUSED;
+	explain(why, error, socket_path);
+	return error;
 }
 
 enum qe_error qe_rpc_call(const char *socket_path, const char *method, json_t *params,
 	json_t **ret_result, struct qe_rpc_error *ret_error)
 {
 	struct qe_rpc_error why = {};
-	enum qe_error error = call(socket_path, method, params, ret_result, &why);
+	struct answer answer = {};
+	int fd;
+	enum qe_error error = qe_unix_connect(&fd, socket_path);
 
+	if (error == QE_OK) {
+		error = call(&answer, fd, method, params, ret_result, &why);
+		qe_unix_close(fd);
+		free(answer.bytes);
+	}
 	if (error == QE_OK)
 		return QE_OK;
-	if (error == -ENOENT)
-		error = -ECONNREFUSED;
-	explain(&why, error, socket_path);
+	error = fail(&why, error, socket_path);
 	*ret_error = why;
 	return error;
+}
+
+/* ---- events ---- */
+
+struct qe_rpc_events {
+	int fd;
+	struct answer answer;
+};
+
+static enum qe_error subscribe(
+	struct qe_rpc_events *events, const char *event, struct qe_rpc_error *why)
+{
+	json_t *params = json_pack("{s:[s]}", "events", event), *result = nullptr;
+	enum qe_error error = params ? QE_OK : -ENOMEM;
+
+	if (error == QE_OK)
+		error = call(&events->answer, events->fd, "events.subscribe", params, &result, why);
+	json_decref(params);
+	json_decref(result);
+	return error;
+}
+
+enum qe_error qe_rpc_events_new(struct qe_rpc_events **ret_events, const char *socket_path,
+	const char *event, struct qe_rpc_error *ret_error)
+{
+	struct qe_rpc_events *events = calloc(1, sizeof(*events));
+	struct qe_rpc_error why = {};
+	enum qe_error error = events ? qe_unix_connect(&events->fd, socket_path) : -ENOMEM;
+
+	if (error == QE_OK) {
+		error = subscribe(events, event, &why);
+		if (error == QE_OK) {
+			*ret_events = events;
+			return QE_OK;
+		}
+		qe_rpc_events_free(events);
+	} else {
+		free(events);
+	}
+	error = fail(&why, error, socket_path);
+	*ret_error = why;
+	return error;
+}
+
+enum qe_error qe_rpc_events_next(struct qe_rpc_events *events, qe_time until, json_t **ret_params)
+{
+	struct qe_bytes line;
+	json_t *message, *params;
+
+	QE_TRY(receive_line(&events->answer, events->fd, until, &line));
+	message = json_loadb((const char *)line.data, line.len, 0, nullptr);
+	params = json_incref(json_object_get(message, "params"));
+	json_decref(message);
+	if (!json_is_object(params)) {
+		json_decref(params);
+		return QE_ERR_PROTOCOL;
+	}
+	*ret_params = params;
+	return QE_OK;
+}
+
+struct qe_rpc_events *qe_rpc_events_free(struct qe_rpc_events *events)
+{
+	if (!events)
+		return nullptr;
+	qe_unix_close(events->fd);
+	free(events->answer.bytes);
+	free(events);
+	return nullptr;
 }

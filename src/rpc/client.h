@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* One call to a running daemon, blocking. */
+/* One call to a running daemon, or its events, blocking. */
 #pragma once
 
 #include <jansson.h>
@@ -26,3 +26,13 @@ struct qe_rpc_error {
  *                      QE_ERR_UNSUPPORTED for a method that it does not have */
 enum qe_error qe_rpc_call(const char *socket_path, const char *method, json_t *params,
 	json_t **ret_result, struct qe_rpc_error *ret_error);
+
+struct qe_rpc_events;
+
+/* Connects and subscribes to the events of that name; failures as of a call. */
+enum qe_error qe_rpc_events_new(struct qe_rpc_events **ret_events, const char *socket_path,
+	const char *event, struct qe_rpc_error *ret_error);
+struct qe_rpc_events *qe_rpc_events_free(struct qe_rpc_events *events); /* NULL-safe */
+/* The parameters of the next one, the caller's to json_decref. -ETIMEDOUT; QE_ERR_CLOSED: the
+ * daemon has ended, or one has not read for too long. */
+enum qe_error qe_rpc_events_next(struct qe_rpc_events *events, qe_time until, json_t **ret_params);

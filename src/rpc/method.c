@@ -48,6 +48,12 @@ void qe_rpc_fail(struct qe_rpc_call *call, int code, const char *format, ...)
 	end_call(call, qe_rpc_error_new(call->id, code, message));
 }
 
+void *qe_rpc_call_sender(const struct qe_rpc_call *call, uint64_t *ret_caller)
+{
+	*ret_caller = call->caller;
+	return call->send_ctx;
+}
+
 static const struct qe_rpc_method *find_method(
 	const struct qe_rpc_methods *methods, const char *name)
 {

@@ -22,6 +22,7 @@ struct qe_rpc_methods {
 	const struct qe_rpc_method *rows;
 	size_t n;
 	void *ctx;
+	const char *const *events; /* that a caller may subscribe to, then NULL; NULL: none */
 };
 
 /* Takes one line of an answer, with its newline, NULL where none is due: to a notification. */
@@ -37,6 +38,9 @@ void qe_rpc_answer(struct qe_rpc_call *call, json_t *result);
  * QE_RPC_INVALID_PARAMS. */
 [[gnu::format(printf, 3, 4)]] void qe_rpc_fail(
 	struct qe_rpc_call *call, int code, const char *format, ...);
+
+/* Who dispatched the call: as given to qe_rpc_dispatch. */
+void *qe_rpc_call_sender(const struct qe_rpc_call *call, uint64_t *ret_caller);
 
 /* {"methods": [{"name", "help"}]}, for a method that lists them all. */
 json_t *qe_rpc_methods_list(const struct qe_rpc_methods *methods);

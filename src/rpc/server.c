@@ -13,14 +13,16 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "os/clock.h"
 #include "rpc/server.h"
 
 struct client {
 	struct qe_watch watch; /* fd -1: the place is free */
 	struct qe_rpc_server *server;
 	uint32_t generation;
-	bool closing;   /* as soon as all is sent */
-	unsigned calls; /* not answered yet */
+	bool closing;    /* as soon as all is sent */
+	unsigned calls;  /* not answered yet */
+	uint32_t events; /* that it gets: a bit for each of methods' */
 	size_t input_len;
 	uint8_t *input; /* QE_RPC_MESSAGE_MAX bytes */
 	char *output;
@@ -186,6 +188,100 @@ static void client_ready(struct qe_watch *watch, unsigned events)
 		send_output(client);
 	if (client->watch.fd >= 0 && events & QE_READABLE)
 		read_input(client);
+}
+
+/* ---- events ---- */
+
+/* The bit of an event; 0 if there is none of that name. */
+static uint32_t bit_of(const struct qe_rpc_server *server, const char *event)
+{
+	const char *const *events = server->methods->events;
+
+	for (size_t i = 0; events && events[i]; i++) {
+		if (strcmp(events[i], event) == 0)
+			return 1u << i;
+	}
+	return 0;
+}
+
+static size_t count_subscribers(const struct qe_rpc_server *server)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < QE_RPC_CLIENTS_MAX; i++)
+		n += server->clients[i].events != 0;
+	return n;
+}
+
+enum qe_error qe_rpc_server_subscribe(const struct qe_rpc_call *call, const char *event)
+{
+	uint64_t caller;
+	struct qe_rpc_server *server = qe_rpc_call_sender(call, &caller);
+	struct client *client = &server->clients[caller & UINT32_MAX];
+	uint32_t bit = bit_of(server, event);
+
+	if (bit == 0)
+		return QE_ERR_NOT_FOUND;
+	if (caller_of(client) != caller)
+		return QE_OK; /* it has gone */
+	if (client->events == 0 && count_subscribers(server) == QE_RPC_SUBSCRIBERS_MAX)
+		return QE_ERR_FULL;
+	client->events |= bit;
+	return QE_OK;
+}
+
+bool qe_rpc_server_is_heard(const struct qe_rpc_server *server, const char *event)
+{
+	for (size_t i = 0; server && i < QE_RPC_CLIENTS_MAX; i++) {
+		if (server->clients[i].events & bit_of(server, event))
+			return true;
+	}
+	return false;
+}
+
+/* One line, with its newline; to be freed. Takes params over. */
+static char *format_event(const char *event, json_t *params, size_t *ret_len)
+{
+	char now[QE_CLOCK_TEXT_SIZE], *line = nullptr;
+	json_t *all, *message = nullptr;
+
+	qe_clock_format(now, qe_clock_wall_ms());
+	all = json_pack("{s:s, s:s}", "event", event, "time", now);
+	if (all && params && json_object_update(all, params) == 0)
+		message = json_pack(
+			"{s:s, s:s, s:O}", "jsonrpc", "2.0", "method", "event", "params", all);
+	if (message)
+		line = qe_rpc_format(message, ret_len);
+	json_decref(message);
+	json_decref(all);
+	json_decref(params);
+	return line;
+}
+
+static void send_event(struct client *client, const char *line, size_t len)
+{
+	if (client->output_len - client->output_at + len > QE_RPC_EVENTS_MAX ||
+		!append_output(client, line, len))
+		drop(client);
+	else
+		send_output(client);
+}
+
+void qe_rpc_server_notify(struct qe_rpc_server *server, const char *event, json_t *params)
+{
+	size_t len = 0;
+	char *line;
+
+	if (!qe_rpc_server_is_heard(server, event)) {
+		json_decref(params);
+		return;
+	}
+	line = format_event(event, params, &len);
+	for (size_t i = 0; line && i < QE_RPC_CLIENTS_MAX; i++) {
+		if (server->clients[i].events & bit_of(server, event))
+			send_event(&server->clients[i], line, len);
+	}
+	free(line);
 }
 
 /* ---- the door ---- */

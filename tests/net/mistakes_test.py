@@ -185,6 +185,8 @@ GARBAGE = (
     (b'{"jsonrpc": "2.0", "method": "nonsense", "id": 1}', -32601),
     (b'{"jsonrpc": "2.0", "method": "ping", "id": 1}', -32602),
     (b'{"jsonrpc": "2.0", "method": "ping", "params": {"peer": 7}, "id": 1}', -32602),
+    (b'{"jsonrpc": "2.0", "method": "events.subscribe", "params": {"events": ["gossip"]}, "id": 1}', -32602),
+    (b'{"jsonrpc": "2.0", "method": "events.subscribe", "id": 1}', -32602),
     (b'x' * 70000, -32600),
 )
 
@@ -212,6 +214,17 @@ def ask(node, line):
         client.connect(str(node.socket))
         client.sendall(line + b'\n')
         return json.loads(client.makefile().readline())
+
+
+def subscribe(node, event):
+    """A file of notifications, one in each line."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(str(node.socket))
+    client.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {"events": ["%s"]}}\n' % event.encode())
+    lines = client.makefile()
+    assert json.loads(lines.readline())['result'] == {}
+    return lines
 
 
 def check_garbage(node):
@@ -249,8 +262,11 @@ def check_name(node, other):
     node.daemon.wait_said('resolve_failed')
     assert f'{place_of(node, f'"{name}')}peers.endpoints: {name} cannot be resolved' in node.daemon.said()
     assert node.peer(other)['state'] != 'connected'
+    events = subscribe(node, 'peers')
     with hosts.open('a') as file:
         file.write(f'10.0.0.2 {name}\n')
+    event = json.loads(events.readline())['params']
+    assert (event['event'], event['state'], event['id']) == ('peers', 'connected', other.id), event
     node.wait_connected(other, deadline=20)
     assert node.host.pings('100.64.0.2')
     assert node.stop() == 0 and other.stop() == 0

@@ -46,13 +46,37 @@ static void end(void *, struct qe_rpc_call *call, const json_t *)
 	qe_rpc_answer(call, json_object());
 }
 
+static void subscribe(void *, struct qe_rpc_call *call, const json_t *params)
+{
+	const char *event = json_string_value(json_array_get(json_object_get(params, "events"), 0));
+	enum qe_error error = qe_rpc_server_subscribe(call, event);
+
+	if (error != QE_OK)
+		qe_rpc_fail(call, error, "no");
+	else
+		qe_rpc_answer(call, json_object());
+}
+
+/* An event of the name "event" with the parameters. */
+static void tell(void *, struct qe_rpc_call *call, const json_t *params)
+{
+	const char *event = json_string_value(json_object_get(params, "name"));
+	bool heard = qe_rpc_server_is_heard(server, event);
+
+	qe_rpc_server_notify(server, event, json_deep_copy(params));
+	qe_rpc_answer(call, json_pack("{s:b}", "heard", heard));
+}
+
 static const struct qe_rpc_method rows[] = {
 	{"echo", echo, "Gives back its parameters"},
 	{"big", big, "A long answer"},
 	{"refuse", refuse, "Fails"},
 	{"end", end, "Ends the server"},
+	{"events.subscribe", subscribe, "Subscribes"},
+	{"tell", tell, "Makes an event"},
 };
-static const struct qe_rpc_methods methods = {rows, 4, nullptr};
+static const char *const events[] = {"news", "weather", nullptr};
+static const struct qe_rpc_methods methods = {rows, 6, nullptr, events};
 
 static void serve(void *)
 {
@@ -253,6 +277,126 @@ static void test_many_clients(void **)
 	}
 }
 
+/* ---- events ---- */
+
+static bool tell_all(const char *name, int number, const char *text)
+{
+	json_t *params = json_pack("{s:s, s:i, s:s}", "name", name, "number", number, "text", text);
+	json_t *result = nullptr;
+	struct qe_rpc_error why;
+
+	assert_int_equal(qe_rpc_call(path, "tell", params, &result, &why), QE_OK);
+	bool heard = json_is_true(json_object_get(result, "heard"));
+	json_decref(params);
+	json_decref(result);
+	return heard;
+}
+
+static struct qe_rpc_events *listen_to(const char *event)
+{
+	struct qe_rpc_events *listener_of = nullptr;
+	struct qe_rpc_error why;
+
+	assert_int_equal(qe_rpc_events_new(&listener_of, path, event, &why), QE_OK);
+	return listener_of;
+}
+
+static int next_number(struct qe_rpc_events *from, const char *event)
+{
+	json_t *params = nullptr;
+
+	assert_int_equal(qe_rpc_events_next(from, qe_clock_now() + 5 * QE_SECOND, &params), QE_OK);
+	assert_string_equal(json_string_value(json_object_get(params, "event")), event);
+	assert_string_equal(json_string_value(json_object_get(params, "name")), event);
+	assert_non_null(strstr(json_string_value(json_object_get(params, "time")), "Z"));
+	int number = (int)json_integer_value(json_object_get(params, "number"));
+	json_decref(params);
+	return number;
+}
+
+/* Each subscriber gets what it has subscribed to, all of it and in order. */
+static void test_events(void **)
+{
+	struct qe_rpc_events *one = listen_to("news"), *two = listen_to("news"),
+			     *other = listen_to("weather");
+	struct qe_rpc_error why;
+	json_t *params;
+
+	for (int i = 0; i < 200; i++)
+		assert_true(tell_all(i % 10 ? "news" : "weather", i, ""));
+	for (int i = 0; i < 200; i++) {
+		if (i % 10 == 0) {
+			assert_int_equal(next_number(other, "weather"), i);
+			continue;
+		}
+		assert_int_equal(next_number(one, "news"), i);
+		assert_int_equal(next_number(two, "news"), i);
+	}
+	assert_int_equal(qe_rpc_events_next(one, qe_clock_now(), &params), -ETIMEDOUT);
+	qe_rpc_events_free(one);
+	qe_rpc_events_free(two);
+	qe_rpc_events_free(other);
+	assert_int_equal(qe_rpc_events_new(&one, path, "gossip", &why), QE_ERR_NOT_FOUND);
+}
+
+static void wait_until_unheard(const char *event)
+{
+	while (tell_all(event, 0, ""))
+		sched_yield();
+}
+
+/* Those who have gone are soon told nothing more. */
+static void test_nobody_listens(void **)
+{
+	qe_rpc_events_free(listen_to("weather"));
+	wait_until_unheard("weather");
+}
+
+/* Who does not read its events is dropped; who does gets all of them, and calls are answered. */
+static void test_slow_subscriber(void **)
+{
+	enum { SIZE = 32 * 1024, ROUNDS = 200 }; /* more than the socket and the server hold */
+	struct qe_rpc_events *slow = listen_to("news"), *quick = listen_to("news");
+	char *text = calloc(1, SIZE + 1);
+	enum qe_error error = QE_OK;
+	json_t *params;
+	int n = 0;
+
+	memset(text, 'x', SIZE);
+	for (int i = 0; i < ROUNDS; i++) {
+		assert_true(tell_all("news", i, text));
+		assert_int_equal(next_number(quick, "news"), i);
+	}
+	while (error == QE_OK) {
+		error = qe_rpc_events_next(slow, qe_clock_now() + 5 * QE_SECOND, &params);
+		if (error == QE_OK)
+			json_decref(params);
+		n += error == QE_OK;
+	}
+	assert_int_equal(error, QE_ERR_CLOSED);
+	assert_in_range(n, 1, ROUNDS - 1);
+	qe_rpc_events_free(slow);
+	qe_rpc_events_free(quick);
+	free(text);
+}
+
+static void test_many_subscribers(void **)
+{
+	struct qe_rpc_events *all[QE_RPC_SUBSCRIBERS_MAX], *one_more;
+	struct qe_rpc_error why;
+
+	wait_until_unheard("news");
+	wait_until_unheard("weather");
+	for (size_t i = 0; i < QE_RPC_SUBSCRIBERS_MAX; i++)
+		all[i] = listen_to("news");
+	assert_int_equal(qe_rpc_events_new(&one_more, path, "news", &why), QE_ERR_FULL);
+	assert_true(tell_all("news", 7, ""));
+	for (size_t i = 0; i < QE_RPC_SUBSCRIBERS_MAX; i++) {
+		assert_int_equal(next_number(all[i], "news"), 7);
+		qe_rpc_events_free(all[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +407,10 @@ int main(void)
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_slow_client),
 		cmocka_unit_test(test_many_clients),
+		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_slow_subscriber),
+		cmocka_unit_test(test_many_subscribers),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
