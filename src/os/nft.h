@@ -4,9 +4,6 @@
 
 #include "base/text.h"
 
-/* Where the program is, or NULL. */
-const char *qe_nft_find(void);
-
 /* The table inet quicether_INTERFACE, whole and in one transaction: what comes out of the interface
  * and goes on to one of the prefixes leaves with the address of the interface that it leaves by.
  * n = 0: no table. Nothing else is touched. On an error *why has what nft said. */

@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "os/nft.h"
+#include "os/nft_run.h"
 #include "os/sandbox.h"
 
 /* Since Linux 6.10 and 6.12; older headers lack them. */

@@ -16,7 +16,7 @@
 #include "isolated.h"
 #include "os/helper_messages.h"
 #include "os/host_dns.h"
-#include "os/nft.h"
+#include "os/nft_run.h"
 #include "os/sockaddr.h"
 #include "os/tun.h"
 

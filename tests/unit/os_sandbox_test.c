@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os/nft.h"
+#include "os/nft_run.h"
 #include "os/sandbox.h"
 #include "random.h"
 
