@@ -54,4 +54,7 @@ enum qe_exit qe_command_policy_check(const struct qe_args *args);
 enum qe_exit qe_command_policy_reload(const struct qe_args *args);
 enum qe_exit qe_command_policy_status(const struct qe_args *args);
 enum qe_exit qe_command_policy_explain(const struct qe_args *args);
+enum qe_exit qe_command_vpn_up(const struct qe_args *args);
+enum qe_exit qe_command_vpn_down(const struct qe_args *args);
+enum qe_exit qe_command_vpn_status(const struct qe_args *args);
 enum qe_exit qe_command_version(const struct qe_args *args);

@@ -187,6 +187,38 @@ static const struct qe_command commands[] = {
 		.run = qe_command_policy_status,
 	},
 	{
+		.name = "vpn up",
+		.summary = "Send what this host sends through a gateway, and nothing beside it.",
+		.description =
+			"Looks at all that can be looked at before it changes anything, and "
+			"waits until\n"
+			"VPN mode is connected, 15 seconds at most. If it is not by then, it "
+			"goes on\n"
+			"trying, and nothing leaves.",
+		.takes_socket = true,
+		.options = {{"via", 0, "NODE",
+			"The gateway: a peer's name or NodeId (default: vpn.via, else "
+			"overlay.default_gateway)."}},
+		.examples = {"quicether vpn up", "quicether vpn up --via gateway"},
+		.run = qe_command_vpn_up,
+	},
+	{
+		.name = "vpn down",
+		.summary = "End VPN mode, and give the host its own network back.",
+		.takes_socket = true,
+		.examples = {"quicether vpn down"},
+		.run = qe_command_vpn_down,
+	},
+	{
+		.name = "vpn status",
+		.summary = "Show how VPN mode stands.",
+		.takes_socket = true,
+		.options = {{"watch", 'w', nullptr,
+			"Go on, with a line for each change of the state."}},
+		.examples = {"quicether vpn status", "quicether vpn status --watch"},
+		.run = qe_command_vpn_status,
+	},
+	{
 		.name = "version",
 		.summary = "Show the versions of this program and its libraries.",
 		.examples = {"quicether version"},

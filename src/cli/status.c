@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/output.h"
+#include "cli/vpn.h"
 
 #define TEXT_SIZE 512
 #define ID_SHOWN 12 /* characters of a NodeId in a table: enough to name it by */
@@ -117,6 +118,17 @@ static void show_routes(json_t *routes)
 	printf("\n");
 }
 
+static void show_vpn(json_t *vpn)
+{
+	char line[2 * TEXT_SIZE];
+	struct qe_text text = qe_text_init(line, sizeof line);
+
+	if (!vpn)
+		return;
+	qe_add_vpn(&text, vpn);
+	printf("%-11s%s\n", "VPN mode", line);
+}
+
 static void show_status(json_t *status)
 {
 	char addresses[TEXT_SIZE];
@@ -130,6 +142,7 @@ static void show_status(json_t *status)
 	printf("%-11s%s\n", "Listens", qe_get_text(status, "listen"));
 	printf("%-11s%s, MTU %" PRIu64 ", %s\n", "Interface", qe_get_text(status, "tun.name"),
 		qe_get_uint(status, "tun.mtu"), addresses);
+	show_vpn(qe_get(status, "vpn"));
 	show_kept_out(qe_get(status, "host_routes.kept_out"));
 	show_routes(qe_get(status, "routes"));
 	printf("%-11s%s, cipher %s, fresh keys every %" PRIu64 " s\n", "Crypto",

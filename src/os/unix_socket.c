@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,13 +271,20 @@ enum qe_error qe_unix_receive(int fd, void *to, size_t capacity, size_t *ret_len
 	return QE_OK;
 }
 
+/* In milliseconds, as poll takes it: rather too early than never. */
+static int poll_timeout(qe_time left)
+{
+	return left / QE_MILLISECOND < INT_MAX ? (int)((left + QE_MILLISECOND - 1) / QE_MILLISECOND)
+					       : INT_MAX;
+}
+
 static enum qe_error wait_for(int fd, short events, qe_time until)
 {
 	struct pollfd watched = {.fd = fd, .events = events};
 
 	for (;;) {
 		qe_time left = qe_time_since(qe_clock_now(), until);
-		int n = poll(&watched, 1, (int)((left + QE_MILLISECOND - 1) / QE_MILLISECOND));
+		int n = poll(&watched, 1, poll_timeout(left));
 
 		if (n > 0)
 			return QE_OK;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "cli/output.h"
+#include "cli/vpn.h"
 
 static void bytes_have_units([[maybe_unused]] void **state)
 {
@@ -118,6 +119,46 @@ static void addresses_are_short([[maybe_unused]] void **state)
 	}
 }
 
+/* All of it in one line, and no more than there is. */
+static void vpn_mode_is_one_line([[maybe_unused]] void **state)
+{
+	static const struct {
+		const char *json, *text;
+	} cases[] = {
+		{"{}", "-; tunnels -; kill switch -"},
+		{"{\"state\": \"off\", \"via\": {\"name\": \"gate\"}, \"kill_switch\": \"off\"}",
+			"off"},
+		{"{\"state\": \"blocked\", \"reason\": \"captive portal\", \"via\": {\"name\": "
+		 "null, "
+		 "\"id\": \"oz2m\"}, \"since\": \"2999-01-01T00:00:00.000Z\", \"tunnelled\": "
+		 "\"everything\", \"excluded\": [], \"lan\": [], \"kill_switch\": \"holds\"}",
+			"blocked through oz2m for 0 s: captive portal; tunnels everything; kill "
+			"switch "
+			"holds"},
+		{"{\"state\": \"connected\", \"reason\": null, \"via\": {\"name\": \"gate\"}, "
+		 "\"tunnelled\": [\"10.0.0.0/8\", \"fd00::/8\"], \"excluded\": [\"10.1.0.0/16\"], "
+		 "\"lan\": [{\"prefix\": \"192.168.1.0/24\", \"interface\": \"eth0\"}], \"dns\": "
+		 "{\"method\": \"systemd-resolved\", \"servers\": [\"10.0.0.53\"], \"state\": "
+		 "\"ok\"}, "
+		 "\"exit_address\": {\"ipv4\": \"203.0.113.7\", \"ipv6\": null}, \"kill_switch\": "
+		 "\"holds\"}",
+			"connected through gate; tunnels 10.0.0.0/8, fd00::/8; but not "
+			"10.1.0.0/16, LAN "
+			"192.168.1.0/24; seen as 203.0.113.7; names by 10.0.0.53 "
+			"(systemd-resolved); kill switch holds"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		json_t *json = json_loads(cases[i].json, 0, nullptr);
+		char text[512];
+		struct qe_text to = qe_text_init(text, sizeof text);
+		assert_non_null(json);
+		qe_add_vpn(&to, json);
+		assert_string_equal(text, cases[i].text);
+		json_decref(json);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +168,7 @@ int main(void)
 		cmocka_unit_test(columns_are_as_wide_as_their_cells),
 		cmocka_unit_test(answers_may_lack_members),
 		cmocka_unit_test(addresses_are_short),
+		cmocka_unit_test(vpn_mode_is_one_line),
 	};
 	return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
