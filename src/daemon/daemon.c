@@ -37,11 +37,12 @@ constexpr qe_time goodbye = QE_SECOND;
 
 /* ---- loop and signals ---- */
 
-static void stop(void *ctx)
+static void stop(void *ctx, bool hold)
 {
 	struct daemon *daemon = ctx;
 
 	daemon->stopping = true;
+	daemon->goodbye = hold ? QE_GOODBYE_HOLD : QE_GOODBYE;
 }
 
 static json_t *reload(void *ctx)
@@ -74,7 +75,7 @@ static void signal_came(struct qe_watch *watch, unsigned)
 			continue;
 		}
 		qe_log(&daemon->log, QE_LOG_INFO, "signal", nullptr, "SIG%s: stopping", name);
-		stop(daemon);
+		stop(daemon, false);
 	}
 }
 
@@ -492,6 +493,8 @@ static void run(struct daemon *daemon)
 
 	while (started < n_stages && error == QE_OK)
 		error = stages[started++].start(daemon);
+	if (error != QE_OK)
+		daemon->goodbye = QE_GOODBYE_AS_FOUND;
 	while (error == QE_OK && !daemon->stopping) {
 		qe_loop_turn(daemon->loop, qe_node_deadline(daemon->node));
 		take_news(daemon);

@@ -377,12 +377,17 @@ void qe_service_take_pong(struct qe_service *service, const struct qe_event *eve
 
 /* ---- the rest ---- */
 
-static void handle_stop(void *ctx, struct qe_rpc_call *call, const json_t *)
+static void handle_stop(void *ctx, struct qe_rpc_call *call, const json_t *params)
 {
 	struct qe_service *service = ctx;
+	int hold = 0;
 
+	if (params && json_unpack((json_t *)params, "{s?b}", "hold", &hold) != 0) {
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS, "hold is to be a boolean");
+		return;
+	}
 	qe_rpc_answer(call, json_object());
-	service->settings.stop(service->settings.ctx);
+	service->settings.stop(service->settings.ctx, hold);
 }
 
 static void handle_reload(void *ctx, struct qe_rpc_call *call, const json_t *)

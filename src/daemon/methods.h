@@ -24,8 +24,8 @@ struct qe_service_settings {
 	const struct qe_verdicts *verdicts;
 	struct qe_audit *audit; /* NULL: there is none */
 	qe_time started;
-	void (*stop)(void *ctx);      /* the method "stop" */
-	json_t *(*reload)(void *ctx); /* the method "reload": its result */
+	void (*stop)(void *ctx, bool hold); /* the method "stop"; see QE_GOODBYE_HOLD */
+	json_t *(*reload)(void *ctx);       /* the method "reload": its result */
 	json_t *(*reload_policy)(void *ctx);
 	void *ctx;
 };

@@ -53,7 +53,8 @@ enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_confi
 	if (!router)
 		return -ENOMEM;
 	*router = (struct qe_router){.config = config, .log = log};
-	error = qe_helper_new(&router->helper, config->network.tun_name, forget, ctx, &confined);
+	error = qe_helper_new(&router->helper, config->network.tun_name, config->socket_path,
+		forget, ctx, &confined);
 	if (error == QE_OK)
 		error = qe_host_routes_new(&router->routes, &settings, router->helper, log);
 	if (error != QE_OK) {
@@ -62,6 +63,39 @@ enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_confi
 	}
 	*ret_router = router;
 	return QE_OK;
+}
+
+static enum qe_error say_not_recovered(
+	const struct qe_router *router, enum qe_error error, const char *why)
+{
+	if (error == -EBUSY)
+		why = "another daemon, whose control socket is in the same folder, has it open";
+	else if (error == QE_ERR_SYNTAX)
+		why = "it is damaged, or of another version: \"quicether repair\" says more";
+	qe_log(router->log, QE_LOG_ERROR, "no_journal", nullptr,
+		"the journal beside %s, of what is changed on the host, cannot be used: %s",
+		router->config->socket_path, why && why[0] ? why : qe_error_text(error));
+	return error;
+}
+
+enum qe_error qe_router_recover(struct qe_router *router)
+{
+	char text[700] = "";
+	struct qe_text undone = qe_text_init(text, sizeof(text));
+	enum qe_error error = qe_helper_recover(
+		router->helper, router->config->vpn.enabled, &undone);
+
+	if (error != QE_OK)
+		return say_not_recovered(router, error, text);
+	if (undone.len > 0)
+		qe_log(router->log, QE_LOG_WARN, "recovered", nullptr,
+			"a daemon before has left changes behind: %s", text);
+	return QE_OK;
+}
+
+void qe_router_goodbye(struct qe_router *router, enum qe_goodbye goodbye)
+{
+	qe_helper_goodbye(router->helper, goodbye);
 }
 
 struct qe_router *qe_router_free(struct qe_router *router)
@@ -84,8 +118,8 @@ static void helper_says(struct qe_watch *watch, unsigned)
 	qe_loop_remove(router->loop, watch);
 	watch->ready = nullptr;
 	qe_log(router->log, QE_LOG_ERROR, "helper_ended", nullptr,
-		"the process that changes the host's network has ended: routes stay as they are, "
-		"and forwarding and address translation after the end, too; start again");
+		"the process that changes the host's network has ended: all stays as it is, after "
+		"the end, too; start again, or \"quicether repair\"");
 }
 
 static enum qe_error watch_helper(struct qe_router *router)

@@ -23,7 +23,12 @@ struct qe_router_sink {
  * qe_router_reconfigure gives another. */
 enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_config *config,
 	const struct qe_log *log, void (*forget)(void *ctx), void *ctx);
-/* Waits until the host is as it was. NULL-safe. */
+/* Undoes what a daemon before has left behind, but what blocks in VPN mode where that is enabled;
+ * logs what that was. An error is logged, too, and nothing can be changed on the host then. */
+enum qe_error qe_router_recover(struct qe_router *router);
+/* How it ends; without, the host is given back. */
+void qe_router_goodbye(struct qe_router *router, enum qe_goodbye goodbye);
+/* Waits until that is done. NULL-safe. */
 struct qe_router *qe_router_free(struct qe_router *router);
 
 /* Once the interface is there, and while privileges are: it is brought up with the addresses, of

@@ -60,6 +60,8 @@ enum qe_error daemon_start_helper(struct daemon *daemon)
 
 void daemon_stop_helper(struct daemon *daemon)
 {
+	if (daemon->router)
+		qe_router_goodbye(daemon->router, daemon->goodbye);
 	daemon->router = qe_router_free(daemon->router);
 }
 
@@ -124,6 +126,7 @@ enum qe_error daemon_start_check(struct daemon *daemon)
 	enum qe_error error;
 
 	QE_TRY(check_cpus(daemon));
+	QE_TRY(qe_router_recover(daemon->router));
 	error = qe_netlink_new(&daemon->netlink);
 	if (error == QE_OK)
 		error = qe_host_check(daemon->netlink, daemon->config, &why);

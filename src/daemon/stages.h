@@ -21,6 +21,7 @@ struct daemon {
 	int exit_code;
 	qe_time started;
 	bool stopping;
+	enum qe_goodbye goodbye; /* of the helper */
 
 	struct qe_router *router;
 	struct qe_loop *loop;

@@ -8,174 +8,150 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "os/forwarding.h"
+#include "os/sysctl.h"
 
 constexpr size_t settings_max = 16384;
 
-struct qe_setting {
-	char path[96];
-	char value[12];
-};
-
 /* What to remember of a family: the setting that is meant, one of all interfaces that it changes
- * with it, and two of each interface. */
+ * with it, and of each interface what it changes and what is to be changed before. */
 static const struct family {
-	const char *meant, *common, *interfaces, *each[2];
+	const char *group, *meant, *common, *interfaces;
+	bool listens; /* to router advertisements, as long as it does not forward */
 } families[] = {
-	[QE_FAMILY_IPV4] = {"/proc/sys/net/ipv4/ip_forward",
-		"/proc/sys/net/ipv4/conf/all/accept_redirects", "/proc/sys/net/ipv4/conf",
-		{"forwarding"}},
-	[QE_FAMILY_IPV6] = {"/proc/sys/net/ipv6/conf/all/forwarding", nullptr,
-		"/proc/sys/net/ipv6/conf", {"forwarding", "accept_ra"}},
+	[QE_FAMILY_IPV4] = {"ipv4_forwarding", "/proc/sys/net/ipv4/ip_forward",
+		"/proc/sys/net/ipv4/conf/all/accept_redirects", "/proc/sys/net/ipv4/conf", false},
+	[QE_FAMILY_IPV6] = {"ipv6_forwarding", "/proc/sys/net/ipv6/conf/all/forwarding", nullptr,
+		"/proc/sys/net/ipv6/conf", true},
 };
 
-static enum qe_error read_setting(const char *path, char *to, size_t size)
+struct settings {
+	struct qe_sysctl *items;
+	size_t n;
+};
+
+static enum qe_error remember(struct settings *settings, const char *path, const char *after)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return qe_error_errno();
-	n = read(fd, to, size - 1);
-	close(fd);
-	if (n < 0)
-		return -EIO;
-	to[n] = '\0';
-	to[strcspn(to, "\n")] = '\0';
-	return QE_OK;
-}
-
-static enum qe_error write_setting(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	enum qe_error error = QE_OK;
-
-	if (fd < 0)
-		return qe_error_errno();
-	if (write(fd, value, strlen(value)) < 0)
-		error = qe_error_errno();
-	close(fd);
-	return error;
-}
-
-static enum qe_error remember(struct qe_forwarding *forwarding, const char *path)
-{
-	struct qe_setting *settings;
-	struct qe_setting setting;
+	struct qe_sysctl setting = {}, *grown;
 
 	if (strlen(path) >= sizeof(setting.path))
 		return -ENAMETOOLONG;
 	strcpy(setting.path, path);
-	QE_TRY(read_setting(path, setting.value, sizeof(setting.value)));
-	if (forwarding->n == settings_max)
+	QE_TRY(qe_sysctl_read(path, setting.before, sizeof(setting.before)));
+	strcpy(setting.after, after ? after : setting.before);
+	if (settings->n == settings_max)
 		return QE_ERR_FULL;
-	settings = reallocarray(forwarding->settings, forwarding->n + 1, sizeof(*settings));
-	if (!settings)
+	grown = reallocarray(settings->items, settings->n + 1, sizeof(*grown));
+	if (!grown)
 		return -ENOMEM;
-	forwarding->settings = settings;
-	forwarding->settings[forwarding->n++] = setting;
+	settings->items = grown;
+	settings->items[settings->n++] = setting;
 	return QE_OK;
 }
 
 /* Interfaces come and go while they are listed: one that is gone is no error. */
-static enum qe_error remember_interface(
-	struct qe_forwarding *forwarding, const struct family *family, const char *name)
+static enum qe_error remember_of(struct settings *settings, const struct family *family,
+	const char *interface, const char *name, const char *after)
 {
 	char path[96];
+	enum qe_error error;
 
-	for (size_t i = 0; i < 2 && family->each[i]; i++) {
-		enum qe_error error;
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s/%s", family->interfaces, interface, name) >=
+		sizeof(path))
+		return -ENAMETOOLONG;
+	if (strcmp(path, family->meant) == 0)
+		return QE_OK;
+	error = remember(settings, path, after);
+	return error == -ENOENT ? QE_OK : error;
+}
 
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s/%s", family->interfaces, name,
-			    family->each[i]) >= sizeof(path))
-			return -ENAMETOOLONG;
-		error = remember(forwarding, path);
-		if (error != QE_OK && error != -ENOENT)
-			return error;
-	}
+static enum qe_error remember_interface(
+	struct settings *settings, const struct family *family, const char *interface)
+{
+	size_t at;
+
+	QE_TRY(remember_of(settings, family, interface, "forwarding", "1"));
+	if (!family->listens)
+		return QE_OK;
+	at = settings->n;
+	QE_TRY(remember_of(settings, family, interface, "accept_ra", nullptr));
+	if (settings->n > at && strcmp(settings->items[at].before, "1") == 0)
+		strcpy(settings->items[at].after, "2");
 	return QE_OK;
 }
 
-static enum qe_error remember_all(struct qe_forwarding *forwarding, const struct family *family)
+static enum qe_error remember_interfaces(struct settings *settings, const struct family *family)
 {
 	enum qe_error error = QE_OK;
 	struct dirent *entry;
-	DIR *folder;
+	DIR *folder = opendir(family->interfaces);
 
-	QE_TRY(remember(forwarding, family->meant));
-	if (family->common)
-		QE_TRY(remember(forwarding, family->common));
-	folder = opendir(family->interfaces);
 	if (!folder)
 		return qe_error_errno();
 	while (error == QE_OK && (entry = readdir(folder))) {
 		if (entry->d_name[0] != '.')
-			error = remember_interface(forwarding, family, entry->d_name);
+			error = remember_interface(settings, family, entry->d_name);
 	}
 	closedir(folder);
 	return error;
 }
 
-static bool ends_with(const char *text, const char *end)
+/* The one that is meant comes last: see qe_sysctl_journal. */
+static enum qe_error remember_all(struct settings *settings, const struct family *family)
 {
-	size_t len = strlen(text);
-
-	return len >= strlen(end) && strcmp(text + len - strlen(end), end) == 0;
+	if (family->common)
+		QE_TRY(remember(settings, family->common, "0"));
+	QE_TRY(remember_interfaces(settings, family));
+	return remember(settings, family->meant, "1");
 }
 
-static void go_on_listening(const struct qe_forwarding *forwarding, size_t from)
+static enum qe_error change(const struct settings *settings)
 {
-	for (size_t i = from; i < forwarding->n; i++) {
-		const struct qe_setting *setting = &forwarding->settings[i];
+	const struct qe_sysctl *meant = &settings->items[settings->n - 1];
 
-		if (ends_with(setting->path, "/accept_ra") && strcmp(setting->value, "1") == 0)
-			(void)!write_setting(setting->path, "2");
+	for (size_t i = 0; i < settings->n; i++) {
+		const struct qe_sysctl *setting = &settings->items[i];
+
+		if (strcmp(setting->after, "2") == 0 && strcmp(setting->before, "2") != 0)
+			(void)!qe_sysctl_write(setting->path, setting->after);
 	}
+	return qe_sysctl_write(meant->path, meant->after);
 }
 
-static void restore_from(struct qe_forwarding *forwarding, size_t from)
-{
-	char value[12];
-
-	for (size_t i = from; i < forwarding->n; i++) {
-		const struct qe_setting *setting = &forwarding->settings[i];
-
-		if (read_setting(setting->path, value, sizeof(value)) == QE_OK &&
-			strcmp(value, setting->value) != 0)
-			(void)!write_setting(setting->path, setting->value);
-	}
-	forwarding->n = from;
-}
-
-enum qe_error qe_forwarding_enable(struct qe_forwarding *forwarding, enum qe_family family)
+enum qe_error qe_forwarding_enable(struct qe_journal *journal, enum qe_family family)
 {
 	const struct family *paths = &families[family];
-	size_t before = forwarding->n;
+	struct settings settings = {};
 	enum qe_error error;
 	char value[12];
 
-	QE_TRY(read_setting(paths->meant, value, sizeof(value)));
+	QE_TRY(qe_sysctl_read(paths->meant, value, sizeof(value)));
 	if (strcmp(value, "0") != 0)
 		return QE_OK;
-	error = remember_all(forwarding, paths);
-	if (error == QE_OK) {
-		go_on_listening(forwarding, before);
-		error = write_setting(paths->meant, "1");
-	}
-	if (error != QE_OK)
-		restore_from(forwarding, before);
+	error = remember_all(&settings, paths);
+	if (error == QE_OK)
+		error = qe_sysctl_journal(journal, paths->group, settings.items, settings.n);
+	if (error == QE_OK)
+		error = change(&settings);
+	free(settings.items);
 	return error;
 }
 
-void qe_forwarding_restore(struct qe_forwarding *forwarding)
+static bool is_of(void *ctx, const struct qe_journal_entry *entry)
 {
-	restore_from(forwarding, 0);
-	free(forwarding->settings);
-	*forwarding = (struct qe_forwarding){};
+	return entry->n > 2 && strcmp(entry->words[0], QE_JOURNAL_SYSCTL) == 0 &&
+	       strcmp(entry->words[2], ctx) == 0;
+}
+
+enum qe_error qe_forwarding_restore(
+	struct qe_undo *undo, struct qe_journal *journal, enum qe_family family)
+{
+	char group[24];
+
+	snprintf(group, sizeof(group), "%s", families[family].group);
+	return qe_undo_run(undo, journal, is_of, group);
 }

@@ -4,13 +4,11 @@
 #pragma once
 
 #include "net/addr.h"
-
-struct qe_forwarding {
-	struct qe_setting *settings; /* as they were, in the order in which to put them back */
-	size_t n;
-};
+#include "os/undo.h"
 
 /* Nothing is changed where the family is forwarded already. -EACCES, -EROFS, -ENOMEM; -ENOENT:
  * the host does not have the family. */
-enum qe_error qe_forwarding_enable(struct qe_forwarding *forwarding, enum qe_family family);
-void qe_forwarding_restore(struct qe_forwarding *forwarding);
+enum qe_error qe_forwarding_enable(struct qe_journal *journal, enum qe_family family);
+/* What was changed for the family alone. */
+enum qe_error qe_forwarding_restore(
+	struct qe_undo *undo, struct qe_journal *journal, enum qe_family family);

@@ -6,6 +6,7 @@
  * that it held would outlive the daemon.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -17,17 +18,20 @@
 #include <unistd.h>
 
 #include "os/helper_messages.h"
+#include "os/journal.h"
 #include "os/process.h"
 #include "os/sandbox.h"
 
 /* Longer than the helper waits for nft. */
 constexpr int patience_ms = 15000;
 constexpr int own_fd = 3;
+constexpr int folder_fd = 4;
 
 struct qe_helper {
 	int fd;
 	pid_t pid;
 	uint32_t number; /* of the last request */
+	bool said_goodbye;
 };
 
 /* ---- birth ---- */
@@ -36,7 +40,7 @@ struct qe_helper {
  * listens to is the end of its socket. */
 static void leave_terminal(void)
 {
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
 
 	setsid();
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
@@ -45,32 +49,37 @@ static void leave_terminal(void)
 	prctl(PR_SET_NAME, "quicether-host", 0, 0, 0);
 }
 
-/* Standard streams are open, see qe_process_fill_streams: the descriptor is never one of them. */
-static bool keep_only(int fd)
+/* Standard streams are open, see qe_process_fill_streams: the descriptors are none of them. */
+static bool keep_only(int fd, int folder)
 {
-	if (fd != own_fd && dup2(fd, own_fd) < 0)
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, own_fd + 2);
+	int folder_copy = folder < 0 ? -1 : fcntl(folder, F_DUPFD_CLOEXEC, own_fd + 2);
+
+	if (copy < 0 || (folder >= 0 && folder_copy < 0) || dup2(copy, own_fd) < 0 ||
+		(folder >= 0 && dup3(folder_copy, folder_fd, O_CLOEXEC) < 0))
 		return false;
-	return close_range(own_fd + 1, ~0U, 0) == 0;
+	return close_range(folder < 0 ? folder_fd : folder_fd + 1, ~0U, 0) == 0;
 }
 
 /* The first message is an answer without a request: whether it has come so far, and is confined. */
 [[noreturn]] static void become_helper(
-	int fd, const char *interface, void (*forget)(void *ctx), void *ctx)
+	int fd, int folder, const char *interface, void (*forget)(void *ctx), void *ctx)
 {
+	const struct qe_sandbox_folder uses = {folder_fd, QE_SANDBOX_REPLACE};
 	struct qe_helper_answer hello = {};
 	bool confined = false;
 
 	if (forget)
 		forget(ctx);
-	if (!keep_only(fd))
+	if (!keep_only(fd, folder))
 		_exit(1);
 	leave_terminal();
-	hello.error = qe_sandbox_enter_helper(&confined);
+	hello.error = qe_sandbox_enter_helper(&uses, folder < 0 ? 0 : 1, &confined);
 	hello.n = confined;
 	qe_process_shed();
 	if (send(own_fd, &hello, sizeof(hello), MSG_NOSIGNAL) == sizeof(hello) &&
 		hello.error == QE_OK)
-		qe_helper_serve(own_fd, interface);
+		qe_helper_serve(own_fd, interface, folder < 0 ? -1 : folder_fd);
 	_exit(0);
 }
 
@@ -126,7 +135,7 @@ static enum qe_error receive(const struct qe_helper *helper, uint32_t number,
 	}
 }
 
-static enum qe_error start(struct qe_helper *helper, const char *interface,
+static enum qe_error start(struct qe_helper *helper, int folder, const char *interface,
 	void (*forget)(void *ctx), void *ctx, bool *ret_confined)
 {
 	struct qe_helper_answer hello;
@@ -137,7 +146,7 @@ static enum qe_error start(struct qe_helper *helper, const char *interface,
 	helper->fd = ends[0];
 	helper->pid = fork();
 	if (helper->pid == 0)
-		become_helper(ends[1], interface, forget, ctx);
+		become_helper(ends[1], folder, interface, forget, ctx);
 	close(ends[1]);
 	if (helper->pid < 0)
 		return -EAGAIN;
@@ -147,16 +156,22 @@ static enum qe_error start(struct qe_helper *helper, const char *interface,
 	return QE_OK;
 }
 
+/* Where the folder cannot be had, the control socket cannot either, of which more is said. */
 enum qe_error qe_helper_new(struct qe_helper **ret_helper, const char *interface,
-	void (*forget)(void *ctx), void *ctx, bool *ret_confined)
+	const char *socket_path, void (*forget)(void *ctx), void *ctx, bool *ret_confined)
 {
 	struct qe_helper *helper = malloc(sizeof(*helper));
 	enum qe_error error;
+	int folder = -1;
 
 	if (!helper)
 		return -ENOMEM;
 	*helper = (struct qe_helper){.fd = -1, .pid = -1};
-	error = start(helper, interface, forget, ctx, ret_confined);
+	if (socket_path)
+		(void)!qe_journal_open_folder(&folder, socket_path);
+	error = start(helper, folder, interface, forget, ctx, ret_confined);
+	if (folder >= 0)
+		qe_journal_close_folder(folder);
 	if (error != QE_OK) {
 		qe_helper_free(helper);
 		return error;
@@ -169,6 +184,8 @@ struct qe_helper *qe_helper_free(struct qe_helper *helper)
 {
 	if (!helper)
 		return nullptr;
+	if (helper->fd >= 0 && !helper->said_goodbye)
+		qe_helper_goodbye(helper, QE_GOODBYE);
 	if (helper->fd >= 0)
 		close(helper->fd);
 	while (helper->pid > 0 && waitpid(helper->pid, nullptr, 0) < 0 && errno == EINTR)
@@ -201,6 +218,8 @@ static enum qe_error send_request(struct qe_helper *helper, struct qe_helper_req
 {
 	size_t size = offsetof(struct qe_helper_request, prefixes) + n * sizeof(*prefixes);
 
+	if (request->kind == QE_HELPER_VPN && request->flags & QE_HELPER_ON)
+		size += sizeof(request->plan);
 	if (n > QE_HELPER_PREFIXES_MAX)
 		return QE_ERR_FULL;
 	request->number = ++helper->number;
@@ -309,6 +328,47 @@ enum qe_error qe_helper_masquerade(
 	answer.why[sizeof(answer.why) - 1] = '\0';
 	qe_text_add(why, answer.why);
 	return (enum qe_error)answer.error;
+}
+
+/* ---- VPN mode ---- */
+
+static enum qe_error ask_and_hear(
+	struct qe_helper *helper, struct qe_helper_request *request, struct qe_text *why)
+{
+	struct qe_helper_answer answer;
+
+	QE_TRY(ask(helper, request, nullptr, 0, &answer));
+	answer.why[sizeof(answer.why) - 1] = '\0';
+	qe_text_add(why, answer.why);
+	return (enum qe_error)answer.error;
+}
+
+enum qe_error qe_helper_recover(struct qe_helper *helper, bool keep, struct qe_text *why)
+{
+	struct qe_helper_request request = {
+		.kind = QE_HELPER_RECOVER, .flags = keep ? QE_HELPER_KEEP : 0};
+
+	return ask_and_hear(helper, &request, why);
+}
+
+enum qe_error qe_helper_vpn(
+	struct qe_helper *helper, const struct qe_vpn_plan *plan, struct qe_text *why)
+{
+	struct qe_helper_request request = {
+		.kind = QE_HELPER_VPN, .flags = plan ? QE_HELPER_ON : 0};
+
+	if (plan)
+		request.plan = *plan;
+	return ask_and_hear(helper, &request, why);
+}
+
+/* The answer is its end. */
+void qe_helper_goodbye(struct qe_helper *helper, enum qe_goodbye goodbye)
+{
+	struct qe_helper_request request = {.kind = QE_HELPER_GOODBYE, .flags = goodbye};
+
+	helper->said_goodbye = true;
+	(void)!send_request(helper, &request, nullptr, 0);
 }
 
 /* ---- sockets ---- */

@@ -9,22 +9,35 @@
 
 #include "base/text.h"
 #include "net/addr.h"
+#include "os/vpn_plan.h"
 
 #define QE_HELPER_PREFIXES_MAX 1024 /* of one call */
 
 struct qe_helper;
 
 /* Call it while there is no other thread. interface: the only one whose addresses and routes it
- * touches; it need not be there yet. forget: called first in the new process, to get rid of what is
+ * touches; it need not be there yet. socket_path: of the daemon's control socket, beside which the
+ * journal stands (os/journal.h), and whose folder is made if it is missing; NULL: none, for tests.
+ * forget: called first in the new process, to get rid of what is
  * secret in the memory that it has got; may be NULL. *ret_confined is false where the kernel has no
  * Landlock. */
 enum qe_error qe_helper_new(struct qe_helper **ret_helper, const char *interface,
-	void (*forget)(void *ctx), void *ctx, bool *ret_confined);
-/* Waits until the host is as it was. NULL-safe. */
+	const char *socket_path, void (*forget)(void *ctx), void *ctx, bool *ret_confined);
+/* Says QE_GOODBYE unless something was said, and waits until that is done. NULL-safe. */
 struct qe_helper *qe_helper_free(struct qe_helper *helper);
 /* Readable when qe_helper_is_alive is worth asking: the process does not end by itself. */
 int qe_helper_fd(const struct qe_helper *helper);
 bool qe_helper_is_alive(struct qe_helper *helper);
+
+/* How the daemon ends. One that is killed says nothing: then VPN mode's kill switch, its rules,
+ * unreachable routes and the resolver stay, if its plan has a kill switch, and all else is undone.
+ */
+enum qe_goodbye : uint8_t {
+	QE_GOODBYE,          /* the host is given back */
+	QE_GOODBYE_HOLD,     /* but what blocks stays for the next start */
+	QE_GOODBYE_AS_FOUND, /* what stood before this start stays: it has failed */
+};
+void qe_helper_goodbye(struct qe_helper *helper, enum qe_goodbye goodbye);
 
 /* All calls: -EPIPE when the process is gone, -ETIMEDOUT when it does not answer; else as
  * os/netlink.h has it. */
@@ -41,8 +54,9 @@ enum qe_error qe_helper_add_routes(struct qe_helper *helper, const struct qe_pre
 enum qe_error qe_helper_remove_routes(struct qe_helper *helper, const struct qe_prefix *prefixes,
 	size_t n, enum qe_error *ret_errors);
 
-/* Of which families what no other route is for is sent into the interface, see
- * qe_netlink_take_default; replaces what was asked for before. */
+/* Of which families what no other route is for is sent into the interface, whatever default route
+ * the host has, but for packets with QE_VPN_MARK; replaces what was asked for before. -EEXIST:
+ * somebody did so. QE_ERR_CONFLICT: VPN mode has its own way. */
 enum qe_error qe_helper_take_defaults(struct qe_helper *helper, bool ipv4, bool ipv6);
 
 /* Which families the host is to forward; replaces what was asked for before. What it forwarded
@@ -52,6 +66,18 @@ enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6);
 /* As qe_nft_masquerade; replaces. */
 enum qe_error qe_helper_masquerade(
 	struct qe_helper *helper, const struct qe_prefix *prefixes, size_t n, struct qe_text *why);
+
+/* To be called first: undoes what a daemon that is gone has left behind; why says what that was, or
+ * is empty. keep: but what blocks in VPN mode, until qe_helper_vpn. -EBUSY: another daemon's helper
+ * has the journal; QE_ERR_SYNTAX: it cannot be read. */
+enum qe_error qe_helper_recover(struct qe_helper *helper, bool keep, struct qe_text *why);
+
+/* What the host is to be in VPN mode, in place of what it is, and without a gap; NULL: as before
+ * it, and nothing that was kept stays either. On an error all is as it was before the call, and why
+ * says what went wrong. QE_ERR_RANGE: no sound plan; QE_ERR_CONFLICT: somebody else uses the same
+ * table, mark or rules; -ENOENT: there is no nft. */
+enum qe_error qe_helper_vpn(
+	struct qe_helper *helper, const struct qe_vpn_plan *plan, struct qe_text *why);
 
 /* Sockets that the daemon may not make any more. They do not block, and close on exec. */
 

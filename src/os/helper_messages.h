@@ -15,27 +15,36 @@ enum qe_helper_kind : uint8_t {
 	QE_HELPER_MASQUERADE,
 	QE_HELPER_MARKED_SOCKET, /* flags: one family, perhaps stream */
 	QE_HELPER_NAMES_SOCKET,  /* prefixes: one host; flags: perhaps stream */
+	QE_HELPER_RECOVER,       /* flags: perhaps keep */
+	QE_HELPER_VPN,           /* flags: perhaps on, and then a plan follows */
+	QE_HELPER_GOODBYE,       /* flags: enum qe_goodbye */
 };
 
 enum qe_helper_flag : uint8_t { QE_HELPER_IPV4 = 1, QE_HELPER_IPV6 = 2, QE_HELPER_STREAM = 4 };
 
-/* Without the prefixes beyond n. */
+/* Of QE_HELPER_RECOVER and QE_HELPER_VPN. */
+enum qe_helper_vpn_flag : uint8_t { QE_HELPER_KEEP = 1, QE_HELPER_ON = 1 };
+
+/* Without the prefixes beyond n, or with the plan. */
 struct qe_helper_request {
 	uint32_t number; /* of the answer, too */
 	uint8_t kind, flags;
 	uint16_t n;
-	struct qe_prefix prefixes[QE_HELPER_PREFIXES_MAX];
+	union {
+		struct qe_prefix prefixes[QE_HELPER_PREFIXES_MAX];
+		struct qe_vpn_plan plan;
+	};
 };
 
 /* Without the errors beyond n: one for each route. A socket that was asked for comes with it. */
 struct qe_helper_answer {
 	uint32_t number;
 	int32_t error;
-	char why[200];
+	char why[600];
 	uint16_t n;
 	int16_t errors[QE_HELPER_PREFIXES_MAX];
 };
 
 /* The process itself. It reads requests from the descriptor, and returns at its end, with the host
- * as it was. */
-void qe_helper_serve(int fd, const char *interface);
+ * as it was, or blocked. folder: where the journal is; -1: none. */
+void qe_helper_serve(int fd, const char *interface, int folder);

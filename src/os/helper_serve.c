@@ -6,15 +6,21 @@
  * os/names_socket.h has. All that is checked here, and bounded: numbers of
  * prefixes by the size of a message, time by nft's alarm.
  *
+ * All that outlives the interface is written to the journal first, and given back by undoing that,
+ * here at the end, or by whoever finds it when this process was killed, too.
+ *
  * Of two daemons in one network namespace the first one that makes the host forward is the one that
  * puts it back. It holds a lock while there is something to give back, as the daemon that comes
- * right after a crash must not take for the host's own state what is about to be undone.
+ * right after a crash must not take for the host's own state what is about to be undone. Another
+ * lock is that on the journal, for those who share one.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -22,23 +28,31 @@
 
 #include "os/forwarding.h"
 #include "os/helper_messages.h"
+#include "os/helper_vpn.h"
 #include "os/names_socket.h"
 #include "os/netlink.h"
 #include "os/nft.h"
+#include "os/policy_routes.h"
 
 /* A file that is there in every namespace, and another one in each. */
 constexpr char lock_path[] = "/proc/sys/net/ipv4/ip_forward";
 constexpr unsigned lock_tries = 200;
+constexpr unsigned journal_tries = 500;
 constexpr int lock_pause_ms = 10;
 
 struct state {
 	const char *interface;
+	int folder; /* of the journal; -1: none */
 	struct qe_netlink *netlink;
-	struct qe_forwarding forwarding;
+	struct qe_journal *journal; /* NULL: not open yet */
+	struct qe_vpn_host vpn;
+	bool found_block; /* of a daemon before */
 	uint8_t families; /* that we were asked to forward */
 	uint8_t defaults; /* families whose default route we have taken */
-	bool masquerades;
 	int lock;
+	bool has_waited;   /* for the lock */
+	bool said_goodbye; /* and how */
+	enum qe_goodbye goodbye;
 	int made; /* socket that goes with the answer, or -1 */
 };
 
@@ -82,6 +96,64 @@ static bool has_only(
 	return true;
 }
 
+/* ---- the journal ---- */
+
+static void tell(void *ctx, enum qe_undone, const char *what)
+{
+	struct qe_text *why = ctx;
+
+	qe_text_addf(why, "%s%s", why->len > 0 ? "; " : "", what);
+}
+
+static bool is_no_block(void *ctx, const struct qe_journal_entry *entry)
+{
+	return !qe_vpn_is_block(ctx, entry);
+}
+
+/* What a helper before this one has left behind; not while that is still undoing it. */
+static enum qe_error recover(struct state *state, bool keep, struct qe_text *why)
+{
+	struct qe_undo undo = {state->netlink, tell, why, {}};
+	enum qe_error error = -EBUSY;
+
+	for (unsigned i = 0; i < journal_tries && error == -EBUSY; i++) {
+		if (i > 0)
+			poll(nullptr, 0, lock_pause_ms);
+		error = qe_journal_open(&state->journal, state->folder);
+	}
+	QE_TRY(error);
+	state->vpn = (struct qe_vpn_host){
+		state->interface, state->netlink, state->journal, nullptr, false};
+	if (keep && qe_journal_has(state->journal, QE_JOURNAL_NFT, QE_VPN_NFT_TABLE))
+		state->vpn.is_held = state->found_block = true;
+	(void)!qe_undo_run(
+		&undo, state->journal, state->found_block ? is_no_block : nullptr, nullptr);
+	return QE_OK;
+}
+
+static enum qe_error need_journal(struct state *state)
+{
+	char unheard[1];
+	struct qe_text why = qe_text_init(unheard, sizeof(unheard));
+
+	return state->journal ? QE_OK : recover(state, false, &why);
+}
+
+static enum qe_error note(struct state *state, const char *kind, const char *which)
+{
+	const struct qe_journal_entry entry = {{kind, which}, 2};
+
+	QE_TRY(need_journal(state));
+	return qe_journal_add(state->journal, &entry, 1);
+}
+
+static enum qe_error undo_one(struct state *state, const char *kind, const char *which)
+{
+	struct qe_undo undo = {.netlink = state->netlink};
+
+	return qe_undo_one(&undo, state->journal, kind, which);
+}
+
 /* ---- addresses and routes ---- */
 
 static enum qe_error find_interface(const struct state *state, unsigned *ret_index)
@@ -101,6 +173,7 @@ static enum qe_error change_addr(struct state *state, const struct qe_helper_req
 
 	if (request->n != 1 || !has_only(request, is_interface_addr))
 		return QE_ERR_RANGE;
+	QE_TRY(note(state, QE_JOURNAL_INTERFACE, state->interface));
 	QE_TRY(find_interface(state, &index));
 	return (request->kind == QE_HELPER_ADD_ADDR ? qe_netlink_add_addr : qe_netlink_remove_addr)(
 		state->netlink, index, &prefix->addr, prefix->length);
@@ -124,6 +197,7 @@ static enum qe_error change_routes(struct state *state, const struct qe_helper_r
 
 	if (!has_only(request, is_route))
 		return QE_ERR_RANGE;
+	QE_TRY(note(state, QE_JOURNAL_INTERFACE, state->interface));
 	QE_TRY(find_interface(state, &index));
 	for (size_t i = 0; i < request->n; i++) {
 		enum qe_error error = change_route(state, index, add, &request->prefixes[i]);
@@ -139,22 +213,34 @@ static enum qe_error change_routes(struct state *state, const struct qe_helper_r
 /* ---- what outlives the interface ---- */
 
 /* Another daemon may keep it for as long as it runs. */
-static void take_lock(struct state *state)
+static bool take_lock(struct state *state)
 {
+	unsigned tries = state->has_waited ? 1 : lock_tries;
+
 	if (state->lock >= 0)
-		return;
+		return true;
 	state->lock = open(lock_path, O_RDONLY | O_CLOEXEC);
-	for (unsigned i = 0; state->lock >= 0 && i < lock_tries; i++) {
+	for (unsigned i = 0; state->lock >= 0 && i < tries; i++) {
 		if (flock(state->lock, LOCK_EX | LOCK_NB) == 0)
-			return;
-		poll(nullptr, 0, lock_pause_ms);
+			return true;
+		if (i + 1 < tries)
+			poll(nullptr, 0, lock_pause_ms);
 	}
+	if (state->lock >= 0)
+		close(state->lock);
+	state->lock = -1;
+	state->has_waited = true;
+	return false;
 }
 
 static const struct {
 	enum qe_helper_flag flag;
 	enum qe_family family;
-} all_families[] = {{QE_HELPER_IPV4, QE_FAMILY_IPV4}, {QE_HELPER_IPV6, QE_FAMILY_IPV6}};
+	const char *rules[2], *table; /* of a default route, in the journal */
+} all_families[] = {
+	{QE_HELPER_IPV4, QE_FAMILY_IPV4, {"ipv4/known", "ipv4/unmarked"}, "ipv4/20805"},
+	{QE_HELPER_IPV6, QE_FAMILY_IPV6, {"ipv6/known", "ipv6/unmarked"}, "ipv6/20805"},
+};
 
 static bool is_of_families(const struct qe_helper_request *request)
 {
@@ -163,25 +249,51 @@ static bool is_of_families(const struct qe_helper_request *request)
 
 static void leave_defaults(struct state *state, uint8_t families)
 {
-	unsigned index = if_nametoindex(state->interface);
-
 	for (size_t i = 0; i < 2; i++) {
-		if (families & all_families[i].flag)
-			qe_netlink_leave_default(state->netlink, index, all_families[i].family);
+		if (!(families & all_families[i].flag))
+			continue;
+		for (size_t j = 2; j > 0; j--)
+			(void)!undo_one(state, QE_JOURNAL_RULE, all_families[i].rules[j - 1]);
+		(void)!undo_one(state, QE_JOURNAL_ROUTES, all_families[i].table);
 	}
 	state->defaults &= (uint8_t)~families;
+}
+
+/* First, all that has a route but a default one goes there; then what has not our mark, here. So
+ * what has it comes to the host's own default route. */
+static enum qe_error add_default(struct state *state, unsigned index, size_t i)
+{
+	static const enum qe_policy_rule rules[] = {QE_RULE_KNOWN, QE_RULE_UNMARKED};
+	const enum qe_family family = all_families[i].family;
+	const struct qe_policy_route route = {{.addr.family = (uint8_t)family}, QE_POLICY_INTO};
+
+	QE_TRY(note(state, QE_JOURNAL_ROUTES, all_families[i].table));
+	QE_TRY(qe_policy_table_set(state->netlink, family, QE_DEFAULT_TABLE, index, &route, 1));
+	for (size_t j = 0; j < 2; j++) {
+		QE_TRY(note(state, QE_JOURNAL_RULE, all_families[i].rules[j]));
+		QE_TRY(qe_policy_rule_add(state->netlink, family, rules[j]));
+	}
+	return QE_OK;
 }
 
 /* One that is taken in part is left again. */
 static enum qe_error take_default(struct state *state, unsigned index, size_t i)
 {
-	enum qe_error error = qe_netlink_take_default(
-		state->netlink, index, all_families[i].family);
+	enum qe_error error = add_default(state, index, i);
 
 	state->defaults |= all_families[i].flag;
 	if (error != QE_OK)
 		leave_defaults(state, all_families[i].flag);
 	return error;
+}
+
+static enum qe_error check_nobody_else(struct state *state, bool alone)
+{
+	char unheard[200];
+	struct qe_text why = qe_text_init(unheard, sizeof(unheard));
+	enum qe_error error = qe_policy_check_free(state->netlink, !alone, &why);
+
+	return error == QE_ERR_CONFLICT ? -EEXIST : error;
 }
 
 static enum qe_error take_defaults(struct state *state, const struct qe_helper_request *request)
@@ -192,9 +304,13 @@ static enum qe_error take_defaults(struct state *state, const struct qe_helper_r
 
 	if (!is_of_families(request))
 		return QE_ERR_RANGE;
+	QE_TRY(need_journal(state));
+	if (state->vpn.plan || state->vpn.is_held)
+		return wanted ? QE_ERR_CONFLICT : QE_OK;
 	QE_TRY(find_interface(state, &index));
-	take_lock(state);
 	leave_defaults(state, state->defaults & (uint8_t)~wanted);
+	if (wanted && !state->defaults)
+		QE_TRY(check_nobody_else(state, take_lock(state)));
 	for (size_t i = 0; i < 2; i++) {
 		enum qe_error error = QE_OK;
 
@@ -206,50 +322,94 @@ static enum qe_error take_defaults(struct state *state, const struct qe_helper_r
 	return first;
 }
 
-static enum qe_error enable(struct state *state, uint8_t families)
+static enum qe_error set_forwarding(struct state *state, size_t i, bool on)
 {
+	struct qe_undo undo = {.netlink = state->netlink};
+	enum qe_error error = QE_OK;
+
+	if (on)
+		error = qe_forwarding_enable(state->journal, all_families[i].family);
+	if (!on || error != QE_OK)
+		(void)!qe_forwarding_restore(&undo, state->journal, all_families[i].family);
+	return error;
+}
+
+static enum qe_error forward(struct state *state, const struct qe_helper_request *request)
+{
+	uint8_t families = request->flags;
 	enum qe_error first = QE_OK;
 
+	if (!is_of_families(request))
+		return QE_ERR_RANGE;
+	QE_TRY(need_journal(state));
+	if (families != 0)
+		(void)take_lock(state);
 	for (size_t i = 0; i < 2; i++) {
-		enum qe_error error = QE_OK;
+		enum qe_error error = set_forwarding(state, i, families & all_families[i].flag);
 
-		if (families & all_families[i].flag)
-			error = qe_forwarding_enable(&state->forwarding, all_families[i].family);
 		if (first == QE_OK)
 			first = error;
 	}
 	return first;
 }
 
-static enum qe_error forward(struct state *state, const struct qe_helper_request *request)
-{
-	uint8_t families = request->flags;
-
-	if (!is_of_families(request))
-		return QE_ERR_RANGE;
-	if (families != 0)
-		take_lock(state);
-	if (state->families & ~families)
-		qe_forwarding_restore(&state->forwarding);
-	state->families = families;
-	return enable(state, families);
-}
-
 static enum qe_error masquerade(struct state *state, const struct qe_helper_request *request,
 	struct qe_helper_answer *answer)
 {
 	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
-	enum qe_error error;
+	char table[32];
 
 	if (!has_only(request, is_prefix))
 		return QE_ERR_RANGE;
-	if (request->n == 0 && !state->masquerades)
-		return QE_OK;
-	take_lock(state);
-	error = qe_nft_masquerade(state->interface, request->prefixes, request->n, &why);
-	if (error == QE_OK)
-		state->masquerades = request->n > 0;
+	snprintf(table, sizeof(table), "quicether_%s", state->interface);
+	QE_TRY(need_journal(state));
+	if (request->n == 0)
+		return undo_one(state, QE_JOURNAL_NFT, table);
+	(void)take_lock(state);
+	QE_TRY(note(state, QE_JOURNAL_NFT, table));
+	return qe_nft_masquerade(state->interface, request->prefixes, request->n, &why);
+}
+
+/* ---- VPN mode ---- */
+
+/* What a default route alone has made is a part of what VPN mode makes. */
+static enum qe_error set_vpn(struct state *state, const struct qe_helper_request *request,
+	struct qe_helper_answer *answer)
+{
+	const struct qe_vpn_plan *plan = request->flags & QE_HELPER_ON ? &request->plan : nullptr;
+	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
+	enum qe_error error;
+
+	if (request->n != 0 || request->flags & ~QE_HELPER_ON)
+		return QE_ERR_RANGE;
+	if (plan && !qe_vpn_plan_is_sound(plan, state->interface)) {
+		qe_text_add(&why, "this is no sound plan of VPN mode");
+		return QE_ERR_RANGE;
+	}
+	QE_TRY(need_journal(state));
+	error = qe_vpn_host_set(&state->vpn, plan, plan && take_lock(state), &why);
+	if (plan && error == QE_OK)
+		state->defaults = 0;
 	return error;
+}
+
+static enum qe_error recover_when_asked(struct state *state,
+	const struct qe_helper_request *request, struct qe_helper_answer *answer)
+{
+	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
+
+	if (request->n != 0 || request->flags & ~QE_HELPER_KEEP || state->journal)
+		return QE_ERR_RANGE;
+	return recover(state, request->flags & QE_HELPER_KEEP, &why);
+}
+
+static enum qe_error hear_goodbye(struct state *state, const struct qe_helper_request *request)
+{
+	if (request->n != 0 || request->flags > QE_GOODBYE_AS_FOUND)
+		return QE_ERR_RANGE;
+	state->said_goodbye = true;
+	state->goodbye = (enum qe_goodbye)request->flags;
+	return QE_OK;
 }
 
 /* ---- sockets ---- */
@@ -278,16 +438,35 @@ static enum qe_error make_names_socket(struct state *state, const struct qe_help
 		request->flags & QE_HELPER_STREAM);
 }
 
+/* ---- the end ---- */
+
+static bool is_to_block(const struct state *state)
+{
+	bool blocks = state->vpn.is_held || (state->vpn.plan && state->vpn.plan->kill_switch);
+
+	if (!state->said_goodbye)
+		return blocks;
+	switch (state->goodbye) {
+	case QE_GOODBYE:
+		return false;
+	case QE_GOODBYE_HOLD:
+		return blocks;
+	case QE_GOODBYE_AS_FOUND:
+		return blocks && state->found_block;
+	}
+	return false;
+}
+
 /* The routes and addresses are gone with the interface, or will be. */
 static void give_back(struct state *state)
 {
-	char unheard[1];
-	struct qe_text why = qe_text_init(unheard, sizeof(unheard));
+	struct qe_undo undo = {.netlink = state->netlink};
 
-	if (state->masquerades)
-		(void)!qe_nft_masquerade(state->interface, nullptr, 0, &why);
-	leave_defaults(state, state->defaults);
-	qe_forwarding_restore(&state->forwarding);
+	if (state->journal)
+		(void)!qe_undo_run(
+			&undo, state->journal, is_to_block(state) ? is_no_block : nullptr, nullptr);
+	free(state->vpn.plan);
+	qe_journal_close(state->journal);
 	if (state->lock >= 0)
 		close(state->lock);
 	qe_netlink_free(state->netlink);
@@ -315,6 +494,12 @@ static enum qe_error perform(struct state *state, const struct qe_helper_request
 		return make_marked_socket(state, request);
 	case QE_HELPER_NAMES_SOCKET:
 		return make_names_socket(state, request);
+	case QE_HELPER_RECOVER:
+		return recover_when_asked(state, request, answer);
+	case QE_HELPER_VPN:
+		return set_vpn(state, request, answer);
+	case QE_HELPER_GOODBYE:
+		return hear_goodbye(state, request);
 	}
 	return QE_ERR_RANGE;
 }
@@ -323,6 +508,8 @@ static bool is_whole(const struct qe_helper_request *request, size_t len)
 {
 	size_t head = offsetof(struct qe_helper_request, prefixes);
 
+	if (len >= head && request->kind == QE_HELPER_VPN && request->flags & QE_HELPER_ON)
+		return request->n == 0 && len == head + sizeof(request->plan);
 	return len >= head && request->n <= QE_HELPER_PREFIXES_MAX &&
 	       len == head + request->n * sizeof(request->prefixes[0]);
 }
@@ -367,9 +554,9 @@ static bool serve_one(struct state *state, int fd)
 	return send_answer(state, fd, &answer);
 }
 
-void qe_helper_serve(int fd, const char *interface)
+void qe_helper_serve(int fd, const char *interface, int folder)
 {
-	struct state state = {.interface = interface, .lock = -1, .made = -1};
+	struct state state = {.interface = interface, .folder = folder, .lock = -1, .made = -1};
 
 	if (qe_netlink_new(&state.netlink) == QE_OK) {
 		while (serve_one(&state, fd))

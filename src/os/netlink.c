@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -15,11 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "os/netlink.h"
-
-struct qe_netlink {
-	struct nl_sock *socket;
-};
+#include "os/netlink_parts.h"
 
 struct qe_netlink_monitor {
 	struct nl_sock *socket;
@@ -41,7 +36,7 @@ static const struct {
 	{NLE_AF_NOSUPPORT, EAFNOSUPPORT},
 };
 
-static enum qe_error from_libnl(int result)
+enum qe_error qe_from_libnl(int result)
 {
 	if (result >= 0)
 		return QE_OK;
@@ -62,7 +57,7 @@ static enum qe_error open_socket(struct nl_sock **ret_socket)
 	result = nl_connect(socket, NETLINK_ROUTE);
 	if (result < 0) {
 		nl_socket_free(socket);
-		return from_libnl(result);
+		return qe_from_libnl(result);
 	}
 	*ret_socket = socket;
 	return QE_OK;
@@ -94,7 +89,7 @@ enum qe_error qe_netlink_interface(
 {
 	struct rtnl_link *link;
 
-	QE_TRY(from_libnl(rtnl_link_get_kernel(netlink->socket, 0, name, &link)));
+	QE_TRY(qe_from_libnl(rtnl_link_get_kernel(netlink->socket, 0, name, &link)));
 	*ret_index = (unsigned)rtnl_link_get_ifindex(link);
 	rtnl_link_put(link);
 	return QE_OK;
@@ -111,7 +106,7 @@ static enum qe_error change_link(
 	rtnl_link_set_ifindex(link, (int)index);
 	result = rtnl_link_change(netlink->socket, link, changes, 0);
 	rtnl_link_put(link);
-	return from_libnl(result);
+	return qe_from_libnl(result);
 }
 
 /* The mode must be set before the interface is up; a host without IPv6 does not know it. */
@@ -168,7 +163,7 @@ static int to_family(const struct qe_addr *addr)
 	return addr->family == QE_FAMILY_IPV4 ? AF_INET : AF_INET6;
 }
 
-static struct nl_addr *to_libnl(const struct qe_addr *addr, uint8_t length)
+struct nl_addr *qe_to_libnl(const struct qe_addr *addr, uint8_t length)
 {
 	struct nl_addr *result = nl_addr_build(
 		to_family(addr), addr->bytes, qe_addr_bits(addr) / 8);
@@ -184,7 +179,7 @@ typedef int change_addr(struct nl_sock *socket, struct rtnl_addr *request, int f
 static int with_addr(struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr,
 	uint8_t length, change_addr *change, int flags)
 {
-	struct nl_addr *local = to_libnl(addr, length);
+	struct nl_addr *local = qe_to_libnl(addr, length);
 	struct rtnl_addr *request = rtnl_addr_alloc();
 	int result = -NLE_NOMEM;
 
@@ -206,7 +201,7 @@ enum qe_error qe_netlink_add_addr(
 	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length)
 {
 	int result = with_addr(netlink, index, addr, length, rtnl_addr_add, NLM_F_EXCL);
-	enum qe_error error = from_libnl(result);
+	enum qe_error error = qe_from_libnl(result);
 
 	if (addr->family == QE_FAMILY_IPV6 &&
 		(error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT))
@@ -217,11 +212,10 @@ enum qe_error qe_netlink_add_addr(
 enum qe_error qe_netlink_remove_addr(
 	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length)
 {
-	return from_libnl(with_addr(netlink, index, addr, length, rtnl_addr_delete, 0));
+	return qe_from_libnl(with_addr(netlink, index, addr, length, rtnl_addr_delete, 0));
 }
 
-static void fill_route(
-	struct rtnl_route *route, struct nl_addr *destination, unsigned index, uint32_t table)
+static void fill_route(struct rtnl_route *route, struct nl_addr *destination, unsigned index)
 {
 	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
 
@@ -229,7 +223,7 @@ static void fill_route(
 	rtnl_route_set_dst(route, destination);
 	rtnl_route_set_protocol(route, QE_ROUTE_PROTOCOL);
 	rtnl_route_set_priority(route, QE_ROUTE_METRIC);
-	rtnl_route_set_table(route, table);
+	rtnl_route_set_table(route, RT_TABLE_MAIN);
 	rtnl_route_set_scope(route,
 		nl_addr_get_family(destination) == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
 	if (!hop)
@@ -241,103 +235,31 @@ static void fill_route(
 typedef int change_route(struct nl_sock *socket, struct rtnl_route *route, int flags);
 
 static enum qe_error with_route(struct qe_netlink *netlink, unsigned index,
-	const struct qe_prefix *prefix, uint32_t table, change_route *change, int flags)
+	const struct qe_prefix *prefix, change_route *change, int flags)
 {
-	struct nl_addr *destination = to_libnl(&prefix->addr, prefix->length);
+	struct nl_addr *destination = qe_to_libnl(&prefix->addr, prefix->length);
 	struct rtnl_route *route = rtnl_route_alloc();
 	int result = -NLE_NOMEM;
 
 	if (destination && route) {
-		fill_route(route, destination, index, table);
+		fill_route(route, destination, index);
 		result = change(netlink->socket, route, flags);
 	}
 	rtnl_route_put(route);
 	nl_addr_put(destination);
-	return from_libnl(result);
+	return qe_from_libnl(result);
 }
 
 enum qe_error qe_netlink_add_route(
 	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix)
 {
-	return with_route(netlink, index, prefix, RT_TABLE_MAIN, rtnl_route_add, NLM_F_EXCL);
+	return with_route(netlink, index, prefix, rtnl_route_add, NLM_F_EXCL);
 }
 
 enum qe_error qe_netlink_remove_route(
 	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix)
 {
-	return with_route(netlink, index, prefix, RT_TABLE_MAIN, rtnl_route_delete, 0);
-}
-
-/* ---- the default route ---- */
-
-/* First, all that has a route but a default one goes there; then what has not our mark, here. So
- * what has it comes to the host's own default route. */
-static const struct rule {
-	uint32_t priority, table;
-	bool suppresses_default, is_for_unmarked;
-} rules[] = {
-	{QE_DEFAULT_RULE, RT_TABLE_MAIN, true, false},
-	{QE_DEFAULT_RULE + 1, QE_DEFAULT_TABLE, false, true},
-};
-
-static int put_rule(struct nl_msg *message, int family, const struct rule *rule)
-{
-	const struct fib_rule_hdr header = {.family = (uint8_t)family,
-		.action = FR_ACT_TO_TBL,
-		.flags = rule->is_for_unmarked ? FIB_RULE_INVERT : 0};
-	int result = nlmsg_append(message, (void *)&header, sizeof(header), NLMSG_ALIGNTO);
-
-	if (result >= 0)
-		result = nla_put_u32(message, FRA_PRIORITY, rule->priority);
-	if (result >= 0)
-		result = nla_put_u32(message, FRA_TABLE, rule->table);
-	if (result >= 0)
-		result = nla_put_u8(message, FRA_PROTOCOL, QE_ROUTE_PROTOCOL);
-	if (result >= 0 && rule->suppresses_default)
-		result = nla_put_u32(message, FRA_SUPPRESS_PREFIXLEN, 0);
-	if (result >= 0 && rule->is_for_unmarked)
-		result = nla_put_u32(message, FRA_FWMARK, QE_DEFAULT_TABLE);
-	return result;
-}
-
-/* libnl-route's rules lack half of this. */
-static enum qe_error change_rule(struct qe_netlink *netlink, enum qe_family family,
-	const struct rule *rule, int type, int flags)
-{
-	struct nl_msg *message = nlmsg_alloc_simple(type, flags);
-	int result;
-
-	if (!message)
-		return -ENOMEM;
-	result = put_rule(message, family == QE_FAMILY_IPV4 ? AF_INET : AF_INET6, rule);
-	if (result < 0)
-		nlmsg_free(message);
-	else
-		result = nl_send_sync(netlink->socket, message); /* frees it */
-	return from_libnl(result);
-}
-
-enum qe_error qe_netlink_take_default(
-	struct qe_netlink *netlink, unsigned index, enum qe_family family)
-{
-	const struct qe_prefix all = {.addr.family = (uint8_t)family};
-	enum qe_error error = with_route(
-		netlink, index, &all, QE_DEFAULT_TABLE, rtnl_route_add, NLM_F_EXCL);
-
-	for (size_t i = 0; error == QE_OK && i < sizeof(rules) / sizeof(rules[0]); i++)
-		error = change_rule(
-			netlink, family, &rules[i], RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
-	return error;
-}
-
-void qe_netlink_leave_default(struct qe_netlink *netlink, unsigned index, enum qe_family family)
-{
-	const struct qe_prefix all = {.addr.family = (uint8_t)family};
-
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		(void)!change_rule(netlink, family, &rules[i], RTM_DELRULE, 0);
-	if (index > 0)
-		(void)!with_route(netlink, index, &all, QE_DEFAULT_TABLE, rtnl_route_delete, 0);
+	return with_route(netlink, index, prefix, rtnl_route_delete, 0);
 }
 
 /* ---- what the host has ---- */
@@ -347,8 +269,7 @@ struct visitor {
 	void *ctx;
 };
 
-/* A default route comes as an empty address. */
-static bool from_libnl_addr(struct qe_addr *ret_addr, struct nl_addr *from)
+bool qe_from_libnl_addr(struct qe_addr *ret_addr, struct nl_addr *from)
 {
 	static const uint8_t zeros[16];
 	const uint8_t *bytes = nl_addr_get_len(from) ? nl_addr_get_binary_addr(from) : zeros;
@@ -376,7 +297,7 @@ static void visit_addr(struct nl_object *object, void *ctx)
 	const struct visitor *visitor = ctx;
 	struct qe_host_entry entry = {};
 
-	if (!local || !from_libnl_addr(&entry.addr, local))
+	if (!local || !qe_from_libnl_addr(&entry.addr, local))
 		return;
 	entry.prefix.addr = entry.addr;
 	entry.prefix.length = (uint8_t)rtnl_addr_get_prefixlen(addr);
@@ -394,12 +315,12 @@ static void visit_route(struct nl_object *object, void *ctx)
 	struct rtnl_nexthop *hop;
 
 	if (rtnl_route_get_table(route) != RT_TABLE_MAIN || !destination ||
-		!from_libnl_addr(&entry.prefix.addr, destination))
+		!qe_from_libnl_addr(&entry.prefix.addr, destination))
 		return;
 	entry.prefix.length = (uint8_t)nl_addr_get_prefixlen(destination);
 	hop = rtnl_route_nexthop_n(route, 0);
 	if (hop && rtnl_route_nh_get_gateway(hop))
-		(void)from_libnl_addr(&entry.gateway, rtnl_route_nh_get_gateway(hop));
+		(void)qe_from_libnl_addr(&entry.gateway, rtnl_route_nh_get_gateway(hop));
 	name_interface(&entry, hop ? rtnl_route_nh_get_ifindex(hop) : 0);
 	visitor->visit(visitor->ctx, &entry);
 }
@@ -416,9 +337,9 @@ enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit,
 	struct visitor visitor = {visit, ctx};
 	struct nl_cache *cache;
 
-	QE_TRY(from_libnl(rtnl_addr_alloc_cache(netlink->socket, &cache)));
+	QE_TRY(qe_from_libnl(rtnl_addr_alloc_cache(netlink->socket, &cache)));
 	visit_cache(cache, visit_addr, &visitor);
-	QE_TRY(from_libnl(rtnl_route_alloc_cache(netlink->socket, AF_UNSPEC, 0, &cache)));
+	QE_TRY(qe_from_libnl(rtnl_route_alloc_cache(netlink->socket, AF_UNSPEC, 0, &cache)));
 	visit_cache(cache, visit_route, &visitor);
 	return QE_OK;
 }
@@ -450,7 +371,7 @@ static enum qe_error open_monitor(struct nl_sock **ret_socket)
 		result = nl_socket_set_nonblocking(socket);
 	if (result < 0) {
 		nl_socket_free(socket);
-		return from_libnl(result);
+		return qe_from_libnl(result);
 	}
 	*ret_socket = socket;
 	return QE_OK;

@@ -34,15 +34,7 @@ enum qe_error qe_netlink_add_route(
 enum qe_error qe_netlink_remove_route(
 	struct qe_netlink *netlink, unsigned index, const struct qe_prefix *prefix);
 
-/* Sends what no other route is for into the interface, whatever default route the host has: by a
- * table and two rules of our own. Packets with our mark, which sockets of os/udp.h give them, are
- * left alone. Unlike routes the rules stay when the interface goes. -EEXIST: somebody did so. */
-#define QE_DEFAULT_TABLE 20805 /* "QE"; and the mark, too */
-#define QE_DEFAULT_RULE 5181   /* the first one's priority */
-enum qe_error qe_netlink_take_default(
-	struct qe_netlink *netlink, unsigned index, enum qe_family family);
-/* index: 0 if the interface is gone, and the route with it. */
-void qe_netlink_leave_default(struct qe_netlink *netlink, unsigned index, enum qe_family family);
+#define QE_DEFAULT_TABLE 20805 /* "QE"; and the mark of our own sockets, see os/udp.h */
 
 /* An address, with the prefix that its interface is in, or a route of the main table. */
 struct qe_host_entry {

@@ -119,6 +119,11 @@ static enum qe_error refuse_new_privileges(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? qe_error_errno() : QE_OK;
 }
 
+static long find_version(void)
+{
+	return syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
 /* All that a version of Landlock can forbid. */
 static struct ruleset everything(long version)
 {
@@ -173,6 +178,10 @@ static uint64_t rights_for(uint8_t uses)
 		rights |= LANDLOCK_ACCESS_FS_READ_FILE;
 	if (uses & QE_SANDBOX_WRITE)
 		rights |= LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG;
+	/* Since version 3; before it is not forbidden. */
+	if (uses == QE_SANDBOX_REPLACE &&
+		everything(find_version()).files & LANDLOCK_ACCESS_FS_TRUNCATE)
+		rights |= LANDLOCK_ACCESS_FS_TRUNCATE;
 	return rights;
 }
 
@@ -211,8 +220,7 @@ static bool allow_nft(int ruleset)
  * containers). */
 static int open_ruleset(void)
 {
-	long version = syscall(
-		SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	long version = find_version();
 	struct ruleset all = everything(version);
 
 	if (version < 1)
@@ -242,7 +250,7 @@ static bool confine_files(const struct qe_sandbox_folder *folders, size_t n)
 }
 
 /* From here on the same for the helper, but for nft, which it can run, and the settings. */
-static bool confine_helper(void)
+static bool confine_helper(const struct qe_sandbox_folder *folders, size_t n)
 {
 	int ruleset = open_ruleset();
 	bool ok;
@@ -251,7 +259,7 @@ static bool confine_helper(void)
 		return false;
 	ok = allow_usable(
 		     ruleset, helper_usable, sizeof(helper_usable) / sizeof(helper_usable[0])) &&
-	     allow_nft(ruleset) && enforce(ruleset);
+	     allow_nft(ruleset) && allow_folders(ruleset, folders, n) && enforce(ruleset);
 	close(ruleset);
 	return ok;
 }
@@ -283,11 +291,12 @@ enum qe_error qe_sandbox_enter(
 	return QE_OK;
 }
 
-enum qe_error qe_sandbox_enter_helper(bool *ret_confined)
+enum qe_error qe_sandbox_enter_helper(
+	const struct qe_sandbox_folder *folders, size_t n, bool *ret_confined)
 {
 	QE_TRY(hide_memory());
 	QE_TRY(drop_capabilities(true));
 	QE_TRY(refuse_new_privileges());
-	*ret_confined = confine_helper();
+	*ret_confined = confine_helper(folders, n);
 	return QE_OK;
 }

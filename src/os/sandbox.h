@@ -9,7 +9,8 @@
 enum qe_sandbox_use : uint8_t {
 	QE_SANDBOX_REMOVE = 1, /* take them away */
 	QE_SANDBOX_READ = 2,
-	QE_SANDBOX_WRITE = 4, /* make new ones and write to those there are */
+	QE_SANDBOX_WRITE = 4,    /* make new ones and write to those there are */
+	QE_SANDBOX_REPLACE = 15, /* all of that, cut them short, and rename them in their folder */
 };
 
 struct qe_sandbox_folder {
@@ -30,4 +31,5 @@ enum qe_error qe_sandbox_enter(
 
 /* The same for the daemon's helper (os/helper.h), which keeps the right to change the host's
  * network. */
-enum qe_error qe_sandbox_enter_helper(bool *ret_confined);
+enum qe_error qe_sandbox_enter_helper(
+	const struct qe_sandbox_folder *folders, size_t n, bool *ret_confined);

@@ -16,6 +16,7 @@
 #define QE_VPN_MARK QE_DEFAULT_TABLE
 /* Programs with it go through the tunnel whatever the rest does; and its table. */
 #define QE_VPN_ONLY_MARK 20806
+#define QE_VPN_NFT_TABLE "quicether_vpn" /* of family inet */
 
 /* A private or link-local prefix of a directly connected network. */
 struct qe_vpn_lan {

@@ -123,8 +123,8 @@ static void test_set_up_and_fingerprint(void **)
 	if (!isolated)
 		skip();
 	assert_int_equal(qe_addr_parse(&overlay, "fd51:e712::1"), QE_OK);
-	assert_int_equal(
-		qe_helper_new(&helper, config->network.tun_name, nullptr, nullptr, &confined),
+	assert_int_equal(qe_helper_new(&helper, config->network.tun_name, nullptr, nullptr, nullptr,
+				 &confined),
 		QE_OK);
 	assert_int_equal(qe_netlink_new(&netlink), QE_OK);
 	assert_int_equal(qe_host_fingerprint(netlink, config, &before), QE_OK);
@@ -188,7 +188,8 @@ static void test_forwarding(void **)
 			rows[i].network);
 		config = parse(toml);
 		assert_int_equal(
-			qe_helper_new(&helper, "tunnel", nullptr, nullptr, &confined), QE_OK);
+			qe_helper_new(&helper, "tunnel", nullptr, nullptr, nullptr, &confined),
+			QE_OK);
 		assert_int_equal(qe_host_route_for_others(helper, config, &why), QE_OK);
 		assert_int_equal(get(ipv4), rows[i].ipv4);
 		assert_int_equal(get(ipv6), rows[i].ipv6);

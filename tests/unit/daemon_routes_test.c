@@ -57,7 +57,8 @@ static void open_host(struct host *host, const struct qe_host_routes_settings *s
 
 	*host = (struct host){.log = {.level = QE_LOG_ERROR}};
 	assert_int_equal(
-		qe_helper_new(&host->helper, "tunnel", nullptr, nullptr, &confined), QE_OK);
+		qe_helper_new(&host->helper, "tunnel", nullptr, nullptr, nullptr, &confined),
+		QE_OK);
 	assert_int_equal(qe_netlink_new(&host->netlink), QE_OK);
 	host->other = open_tun(host, "other");
 	host->tunnel = open_tun(host, "tunnel");

@@ -28,7 +28,8 @@ static struct qe_helper *start(void)
 	struct qe_helper *helper = nullptr;
 	bool confined = false;
 
-	assert_int_equal(qe_helper_new(&helper, "tunnel", nullptr, nullptr, &confined), QE_OK);
+	assert_int_equal(
+		qe_helper_new(&helper, "tunnel", nullptr, nullptr, nullptr, &confined), QE_OK);
 	assert_true(qe_helper_is_alive(helper));
 	return helper;
 }
@@ -428,7 +429,8 @@ static void test_masquerade_bounds(void **)
 	assert_int_equal(
 		qe_helper_masquerade(helper, many, QE_HELPER_PREFIXES_MAX + 1, &why), QE_ERR_FULL);
 	qe_helper_free(helper);
-	assert_int_equal(qe_helper_new(&helper, "a\"b*", nullptr, nullptr, &confined), QE_OK);
+	assert_int_equal(
+		qe_helper_new(&helper, "a\"b*", nullptr, nullptr, nullptr, &confined), QE_OK);
 	assert_int_equal(qe_helper_masquerade(helper, many, 1, &why), QE_ERR_RANGE);
 	assert_non_null(strstr(text, "a\"b*"));
 	qe_helper_free(helper);
@@ -544,10 +546,10 @@ static void test_forgets(void **)
 	struct qe_helper *helper;
 
 	assert_ptr_not_equal(shared, MAP_FAILED);
-	assert_int_equal(qe_helper_new(&helper, "tunnel", note, shared, &confined), QE_OK);
+	assert_int_equal(qe_helper_new(&helper, "tunnel", nullptr, note, shared, &confined), QE_OK);
 	assert_true(*shared);
 	qe_helper_free(helper);
-	assert_int_equal(qe_helper_new(&helper, "tunnel", note, &own, &confined), QE_OK);
+	assert_int_equal(qe_helper_new(&helper, "tunnel", nullptr, note, &own, &confined), QE_OK);
 	assert_false(own);
 	qe_helper_free(helper);
 	munmap(shared, sizeof(*shared));

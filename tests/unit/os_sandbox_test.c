@@ -149,7 +149,7 @@ static void check_helper_files(void)
 {
 	bool confined = false;
 
-	CHECK(qe_sandbox_enter_helper(&confined) == QE_OK);
+	CHECK(qe_sandbox_enter_helper(nullptr, 0, &confined) == QE_OK);
 	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0);
 	CHECK(prctl(PR_CAPBSET_READ, CAP_NET_RAW, 0, 0, 0) == 0 || geteuid() != 0);
 	if (confined)
