@@ -275,6 +275,15 @@ struct qe_route_counts qe_node_count_routes(const struct qe_node *node);
 enum qe_error qe_node_find_route(
 	const struct qe_node *node, const struct qe_addr *addr, struct qe_route *ret_route);
 
+/* How a peer stands as a way to what nobody owns. */
+struct qe_exit_status {
+	bool up;         /* there is a link to it */
+	bool answers;    /* on each of them */
+	bool announced;  /* it has said what it has */
+	bool ipv4, ipv6; /* its default routes are among that, and believed */
+};
+struct qe_exit_status qe_node_exit_status(const struct qe_node *node, size_t peer);
+
 /* ---- what a node is ---- */
 
 const struct qe_node_id *qe_node_get_id(const struct qe_node *node);

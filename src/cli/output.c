@@ -66,7 +66,7 @@ enum qe_exit qe_exit_of(enum qe_error error)
 enum qe_exit qe_fail_call(
 	const struct qe_args *args, enum qe_error error, const struct qe_rpc_error *why)
 {
-	int code = error;
+	int code = why->code == 0 ? error : 0; /* of the socket, and not of the daemon's answer */
 
 	if (code == -ECONNREFUSED)
 		return qe_fail(args, QE_EXIT_NO_DAEMON,

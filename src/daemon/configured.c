@@ -6,6 +6,7 @@
 
 #include "base/time.h"
 #include "crypto/key.h"
+#include "crypto/node_id.h"
 #include "net/addr.h"
 
 static void fill_local(
@@ -18,27 +19,43 @@ static void fill_local(
 		local[i + 1] = config->local[i];
 }
 
-static void fill_peers(struct qe_peer_settings *peers, const struct qe_config *config)
+bool qe_configured_is_exit(const struct qe_config *config, size_t peer)
+{
+	return config->peers[peer].exit || peer == config->default_gateway;
+}
+
+static void fill_peer(struct qe_peer_settings *to, const struct qe_config *config, size_t i)
+{
+	const struct qe_config_peer *peer = &config->peers[i];
+
+	*to = (struct qe_peer_settings){
+		.name = peer->name,
+		.id = peer->id,
+		.prefixes = peer->prefixes,
+		.n_prefixes = peer->n_prefixes,
+		.gateway_prefixes = peer->gateway_subnets.prefixes,
+		.n_gateway_prefixes = peer->gateway_subnets.n,
+		.exit = peer->exit,
+		.default_gateway = i == config->default_gateway,
+		.dial = peer->endpoints.n > 0,
+	};
+}
+
+static void fill_peers(struct qe_peer_settings *peers, const struct qe_config *config,
+	const struct qe_node_id *exit)
 {
 	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct qe_config_peer *peer = &config->peers[i];
-
-		peers[i] = (struct qe_peer_settings){
-			.name = peer->name,
-			.id = peer->id,
-			.prefixes = peer->prefixes,
-			.n_prefixes = peer->n_prefixes,
-			.gateway_prefixes = peer->gateway_subnets.prefixes,
-			.n_gateway_prefixes = peer->gateway_subnets.n,
-			.exit = peer->exit,
-			.default_gateway = i == config->default_gateway,
-			.dial = peer->endpoints.n > 0,
-		};
+		fill_peer(&peers[i], config, i);
+		if (exit)
+			peers[i].exit = peers[i].default_gateway = qe_node_id_equal(
+									   &peers[i].id, exit) &&
+								   qe_configured_is_exit(config, i);
 	}
 }
 
 enum qe_error qe_configured_init(struct qe_configured *ret_configured,
-	const struct qe_config *config, struct qe_key *key, unsigned workers)
+	const struct qe_config *config, struct qe_key *key, unsigned workers,
+	const struct qe_node_id *exit)
 {
 	struct qe_configured configured = {
 		.local = calloc(config->n_local + 1, sizeof(*configured.local)),
@@ -50,7 +67,7 @@ enum qe_error qe_configured_init(struct qe_configured *ret_configured,
 		return -ENOMEM;
 	}
 	fill_local(configured.local, config, key);
-	fill_peers(configured.peers, config);
+	fill_peers(configured.peers, config, exit);
 	configured.settings = (struct qe_node_settings){
 		.name = config->node.name,
 		.key = key,

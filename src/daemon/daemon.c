@@ -195,7 +195,8 @@ static enum qe_error make_node(struct daemon *daemon)
 	struct qe_configured configured;
 	enum qe_error error;
 
-	QE_TRY(qe_configured_init(&configured, daemon->config, daemon->key, daemon->devices.n));
+	QE_TRY(qe_configured_init(&configured, daemon->config, daemon->key, daemon->devices.n,
+		qe_vpn_configured_exit(daemon->config)));
 	configured.settings.sink = (struct qe_node_sink){daemon, on_published, on_route, on_judged};
 	configured.settings.account = daemon->audit != nullptr;
 	configured.settings.make_policy = qe_policy_make;
@@ -298,6 +299,8 @@ static enum qe_error start_names(struct daemon *daemon)
 	if (error != QE_OK)
 		return daemon_fail(
 			daemon, error, "names cannot be resolved: %s", qe_error_text(error));
+	qe_vpn_set_endpoints(daemon->vpn, daemon->endpoints);
+	qe_network_set_endpoints(daemon->network, daemon->endpoints);
 	return QE_OK;
 }
 
@@ -323,6 +326,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.listen = qe_udp_local(daemon->devices.udps[0]),
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.routes = qe_router_routes(daemon->router),
+		.vpn = daemon->vpn,
 		.started = daemon->started,
 		.stop = stop,
 		.reload = reload,
@@ -334,7 +338,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 	daemon->reload = (struct qe_reload_parts){daemon->inputs, daemon->key, &daemon->log,
 		daemon->directory, daemon->node, daemon->workers, daemon->endpoints,
 		daemon->event_log, daemon->audit, daemon->policy, daemon->verdicts, daemon->router,
-		daemon->devices.n};
+		daemon->vpn, daemon->devices.n};
 	error = qe_service_new(&daemon->service, &settings);
 
 	if (error == QE_OK)
@@ -456,6 +460,7 @@ static void take_news(struct daemon *daemon)
 	}
 	run_node(daemon);
 	qe_router_run(daemon->router);
+	qe_vpn_run(daemon->vpn);
 }
 
 /* ---- all of it ---- */
@@ -473,10 +478,12 @@ static const struct stage {
 	{daemon_start_listener,
 		daemon_stop_listener}, /* first of all to notice a daemon that runs already */
 	{daemon_start_check, daemon_stop_check},
+	{daemon_start_vpn, daemon_stop_vpn},
 	{daemon_start_udp, daemon_stop_udp},
 	{daemon_start_tun, daemon_stop_tun},
 	{daemon_start_network, daemon_stop_network},
 	{daemon_start_router, daemon_stop_router},
+	{daemon_enter_vpn, nullptr},
 	{daemon_start_sandbox, nullptr},
 	{daemon_start_audit_writer, nullptr},
 	{start_workers, stop_workers},

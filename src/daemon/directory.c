@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "crypto/node_id.h"
@@ -105,6 +106,31 @@ const struct qe_config_peer *qe_directory_peer(const struct qe_directory *direct
 	size_t index = slot < directory->n_slots ? directory->slots[slot].index : SIZE_MAX;
 
 	return index == SIZE_MAX ? nullptr : &directory->config->peers[index];
+}
+
+enum qe_error qe_directory_find(
+	const struct qe_directory *directory, const char *text, size_t *ret_slot)
+{
+	const struct qe_config *config = directory->config;
+	size_t found = SIZE_MAX;
+
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (config->peers[i].name && strcmp(config->peers[i].name, text) == 0) {
+			*ret_slot = directory->by_index[i];
+			return QE_OK;
+		}
+	}
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (!qe_node_id_has_prefix(&config->peers[i].id, text))
+			continue;
+		if (found != SIZE_MAX)
+			return QE_ERR_AMBIGUOUS;
+		found = directory->by_index[i];
+	}
+	if (found == SIZE_MAX)
+		return QE_ERR_NOT_FOUND;
+	*ret_slot = found;
+	return QE_OK;
 }
 
 void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer *peer)

@@ -30,6 +30,10 @@ size_t qe_directory_slots(const struct qe_directory *directory);
 size_t qe_directory_slot(const struct qe_directory *directory, size_t i);
 /* NULL if there is none in that slot any more. */
 const struct qe_config_peer *qe_directory_peer(const struct qe_directory *directory, size_t slot);
+/* The slot of the peer whose name or NodeId, or the beginning of it, text is: the whole name of one
+ * wins over the beginning of another's NodeId. QE_ERR_NOT_FOUND, QE_ERR_AMBIGUOUS. */
+enum qe_error qe_directory_find(
+	const struct qe_directory *directory, const char *text, size_t *ret_slot);
 /* The peer's name, or its NodeId if it has none. */
 void qe_peer_label(char to[static QE_NAME_MAX + 1], const struct qe_config_peer *peer);
 /* The name of the peer in the slot; its NodeId if it has none or is gone. */

@@ -217,6 +217,23 @@ void qe_endpoints_peer_down(struct qe_endpoints *endpoints, size_t slot, qe_time
 	set_alarm(peer, now);
 }
 
+void qe_endpoints_network_changed(struct qe_endpoints *endpoints, qe_time now)
+{
+	for (size_t i = 0; i < endpoints->n_slots; i++) {
+		struct peer *peer = endpoints->peers[i];
+
+		for (size_t j = 0; peer && !peer->up && j < peer->n_places; j++) {
+			struct place *place = &peer->places[j];
+
+			place->pause = again_first;
+			if (place->is_name && !place->asked)
+				place->ask_at = now;
+		}
+		if (peer)
+			set_alarm(peer, now);
+	}
+}
+
 /* ---- one peer ---- */
 
 static void init_place(struct place *place, const struct qe_host_port *from)

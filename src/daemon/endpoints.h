@@ -29,5 +29,7 @@ void qe_endpoints_resolved(
 /* Where the peer may be reached, as far as it is known. */
 size_t qe_endpoints_known(const struct qe_endpoints *endpoints, size_t peer,
 	struct qe_endpoint to[QE_PEER_ENDPOINTS_MAX]);
+/* Names that are not resolved yet, or of peers that are down, are asked for at once. */
+void qe_endpoints_network_changed(struct qe_endpoints *endpoints, qe_time now);
 void qe_endpoints_peer_up(struct qe_endpoints *endpoints, size_t peer);
 void qe_endpoints_peer_down(struct qe_endpoints *endpoints, size_t peer, qe_time now);

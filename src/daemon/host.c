@@ -271,6 +271,7 @@ static void add_to_fingerprint(void *ctx, const struct qe_host_entry *entry)
 	value = hash(value, &entry->prefix.length, 1);
 	value = hash_addr(value, &entry->gateway);
 	value = hash(value, entry->interface, strlen(entry->interface));
+	value = hash(value, &entry->is_down, sizeof(entry->is_down));
 	fingerprint->sum += value;
 }
 

@@ -106,7 +106,9 @@ static json_t *report_status(const struct qe_service *service, const struct qe_w
 		.started = settings->started,
 	};
 
-	return qe_report_status(&facts, query);
+	json_t *result = qe_report_status(&facts, query);
+	json_object_set_new(result, "vpn", qe_vpn_status(settings->vpn));
+	return result;
 }
 
 static json_t *report_peers(const struct qe_service *service, const struct qe_worker_query *query,
@@ -235,32 +237,6 @@ static void handle_route_get(void *ctx, struct qe_rpc_call *call, const json_t *
 
 /* ---- ping ---- */
 
-/* The whole name of a peer wins over the beginning of another's NodeId. */
-static enum qe_error find_peer(
-	size_t *ret_slot, const struct qe_directory *directory, const char *text)
-{
-	const struct qe_config *config = qe_directory_config(directory);
-	size_t found = SIZE_MAX;
-
-	for (size_t i = 0; i < config->n_peers; i++) {
-		if (config->peers[i].name && strcmp(config->peers[i].name, text) == 0) {
-			*ret_slot = qe_directory_slot(directory, i);
-			return QE_OK;
-		}
-	}
-	for (size_t i = 0; i < config->n_peers; i++) {
-		if (!qe_node_id_has_prefix(&config->peers[i].id, text))
-			continue;
-		if (found != SIZE_MAX)
-			return QE_ERR_AMBIGUOUS;
-		found = i;
-	}
-	if (found == SIZE_MAX)
-		return QE_ERR_NOT_FOUND;
-	*ret_slot = qe_directory_slot(directory, found);
-	return QE_OK;
-}
-
 /* Takes it off every list and gives back its call. */
 static struct qe_rpc_call *end_ping(struct ping *ping)
 {
@@ -338,7 +314,7 @@ static void handle_ping(void *ctx, struct qe_rpc_call *call, const json_t *param
 			ping_timeout_max_ms);
 		return;
 	}
-	error = find_peer(&peer, service->settings.directory, text);
+	error = qe_directory_find(service->settings.directory, text, &peer);
 	if (error == QE_ERR_AMBIGUOUS)
 		qe_rpc_fail(call, error, "more than one peer's NodeId begins with \"%.64s\"", text);
 	else if (error != QE_OK)
@@ -451,6 +427,52 @@ static void handle_list(void *ctx, struct qe_rpc_call *call, const json_t *)
 	qe_rpc_answer(call, qe_rpc_methods_list(&service->methods));
 }
 
+/* ---- VPN mode ---- */
+
+static void answer_vpn(const struct qe_service *service, struct qe_rpc_call *call,
+	enum qe_error error, const char *why)
+{
+	if (error == QE_OK)
+		qe_rpc_answer(call, qe_vpn_status(service->settings.vpn));
+	else
+		qe_rpc_fail(call, error, "%s", why[0] ? why : qe_error_text(error));
+}
+
+static void handle_vpn_up(void *ctx, struct qe_rpc_call *call, const json_t *params)
+{
+	const struct qe_service *service = ctx;
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	const char *via = nullptr;
+
+	if (params && json_unpack((json_t *)params, "{s?s}", "via", &via) != 0)
+		qe_rpc_fail(
+			call, QE_RPC_INVALID_PARAMS, "vpn.up wants {\"via\": NODE}, or nothing");
+	else
+		answer_vpn(service, call, qe_vpn_up(service->settings.vpn, via, &why), text);
+}
+
+static void handle_vpn_down(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	const struct qe_service *service = ctx;
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+
+	answer_vpn(service, call, qe_vpn_down(service->settings.vpn, &why), text);
+}
+
+/* Who looks is told within seconds if a gateway that nothing is sent to does not answer. */
+static void handle_vpn_status(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	const struct qe_service *service = ctx;
+	const struct qe_node_id *gateway = qe_vpn_exit(service->settings.vpn);
+	size_t slot = gateway ? qe_node_find_peer(service->settings.node, gateway) : SIZE_MAX;
+
+	if (slot != SIZE_MAX)
+		qe_workers_check(service->settings.workers, slot);
+	answer_vpn(ctx, call, QE_OK, "");
+}
+
 /* ---- events ---- */
 
 static const char *const events[] = {"vpn", "peers", nullptr};
@@ -491,6 +513,10 @@ static const struct qe_rpc_method methods[] = {
 	{"policy.reload", handle_policy_reload, "Read the policy file anew and apply it"},
 	{"policy.explain", handle_policy_explain, "What the policy says to a packet, and why"},
 	{"policy.status", handle_policy_status, "The policy in effect, and what it has denied"},
+	{"vpn.up", handle_vpn_up,
+		"Send what this host sends through a gateway, and nothing beside it"},
+	{"vpn.down", handle_vpn_down, "Give the host back"},
+	{"vpn.status", handle_vpn_status, "How VPN mode stands"},
 	{"config.show", handle_config_show, "The configuration in effect"},
 	{"events.subscribe", handle_subscribe, "Get notifications from here on: vpn, peers"},
 	{"rpc.methods", handle_list, "These methods"},

@@ -6,6 +6,7 @@
 #include "daemon/policy.h"
 #include "daemon/routes.h"
 #include "daemon/verdicts.h"
+#include "daemon/vpn.h"
 #include "daemon/workers.h"
 #include "rpc/server.h"
 
@@ -22,6 +23,7 @@ struct qe_service_settings {
 	bool tun_segments_udp;
 	const struct qe_host_routes *routes;
 	const struct qe_verdicts *verdicts;
+	struct qe_vpn *vpn;
 	struct qe_audit *audit; /* NULL: there is none */
 	qe_time started;
 	void (*stop)(void *ctx, bool hold); /* the method "stop"; see QE_GOODBYE_HOLD */

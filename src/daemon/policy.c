@@ -189,6 +189,12 @@ enum qe_error qe_policy_make(void *ctx, const uint32_t *slots, struct qe_policy 
 	return error;
 }
 
+struct qe_policy_making qe_policy_keeper_making(struct qe_policy_keeper *keeper)
+{
+	return (struct qe_policy_making){
+		keeper, keeper->draft, qe_directory_config(keeper->settings.directory)};
+}
+
 /* For the configuration in effect. */
 static enum qe_error put(
 	const struct qe_policy_keeper *keeper, struct qe_policy_draft *draft, int64_t now)

@@ -55,6 +55,8 @@ struct qe_policy_making {
 	const struct qe_config *config;
 };
 enum qe_error qe_policy_make(void *ctx, const uint32_t *slots, struct qe_policy **ret_policy);
+/* The policy in effect for the configuration in effect, for a node that is told both once more. */
+struct qe_policy_making qe_policy_keeper_making(struct qe_policy_keeper *keeper);
 /* Takes the draft, which the node has taken with its configuration. */
 void qe_policy_keeper_adopt(struct qe_policy_keeper *keeper, struct qe_policy_draft *draft);
 /* Takes a draft for the configuration in effect, and puts it. On failure, for want of memory, the

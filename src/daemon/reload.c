@@ -237,18 +237,35 @@ static enum qe_error make_room(const struct qe_reload_parts *parts, const struct
 	return qe_workers_reserve(parts->workers, qe_directory_slots(parts->directory));
 }
 
+static enum qe_error tell_node(const struct qe_reload_parts *parts, struct qe_policy_making *making,
+	const struct qe_node_id *exit, qe_time now)
+{
+	struct qe_configured configured;
+
+	QE_TRY(qe_configured_init(&configured, making->config, parts->key, parts->n_workers, exit));
+	configured.settings.make_policy = qe_policy_make;
+	configured.settings.make_policy_ctx = making;
+	enum qe_error error = qe_node_reconfigure(parts->node, &configured.settings, now);
+
+	qe_configured_done(&configured);
+	return error;
+}
+
 static enum qe_error change_node(
 	const struct qe_reload_parts *parts, const struct plan *plan, qe_time now)
 {
 	struct qe_policy_making making = {parts->policy, plan->policy, plan->config};
-	struct qe_configured configured;
 
-	QE_TRY(qe_configured_init(&configured, plan->config, parts->key, parts->n_workers));
-	configured.settings.make_policy = qe_policy_make;
-	configured.settings.make_policy_ctx = &making;
-	enum qe_error error = qe_node_reconfigure(parts->node, &configured.settings, now);
+	return tell_node(parts, &making, qe_vpn_exit(parts->vpn), now);
+}
 
-	qe_configured_done(&configured);
+enum qe_error qe_reload_exit(const struct qe_reload_parts *parts, const struct qe_node_id *exit)
+{
+	struct qe_policy_making making = qe_policy_keeper_making(parts->policy);
+	enum qe_error error = tell_node(parts, &making, exit, qe_clock_now());
+
+	if (error == QE_OK)
+		qe_workers_wake(parts->workers);
 	return error;
 }
 
@@ -276,6 +293,7 @@ static void tell_all(const struct qe_reload_parts *parts, struct qe_config *next
 			"without memory: some peers have no endpoints until the next reload");
 	qe_workers_wake(parts->workers);
 	qe_router_reconfigure(parts->router, next);
+	qe_vpn_reconfigure(parts->vpn);
 	qe_config_free(before);
 }
 

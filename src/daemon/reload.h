@@ -10,6 +10,7 @@
 #include "daemon/policy.h"
 #include "daemon/router.h"
 #include "daemon/verdicts.h"
+#include "daemon/vpn.h"
 
 /* What a configuration is loaded from, and what is told of it; nothing is owned. */
 struct qe_reload_parts {
@@ -25,6 +26,7 @@ struct qe_reload_parts {
 	struct qe_policy_keeper *policy;
 	struct qe_verdicts *verdicts;
 	struct qe_router *router;
+	struct qe_vpn *vpn;
 	unsigned n_workers;
 };
 
@@ -35,3 +37,6 @@ json_t *qe_reload(const struct qe_reload_parts *parts);
 /* The same for the policy file alone, which the configuration in effect names: the result of
  * "policy.reload". */
 json_t *qe_reload_policy(const struct qe_reload_parts *parts);
+/* The same configuration and policy once more, but for who may be an exit: see qe_configured_init.
+ */
+enum qe_error qe_reload_exit(const struct qe_reload_parts *parts, const struct qe_node_id *exit);

@@ -174,6 +174,16 @@ const struct qe_host_routes *qe_router_routes(const struct qe_router *router)
 	return router->routes;
 }
 
+void qe_router_set_vpn(struct qe_router *router, bool on)
+{
+	qe_host_routes_set_vpn(router->routes, on);
+}
+
+struct qe_helper *qe_router_helper(struct qe_router *router)
+{
+	return router->helper;
+}
+
 /* ---- what is offered ---- */
 
 static void lan_changed(void *ctx, const struct qe_prefix *unreachable, size_t n)

@@ -58,3 +58,6 @@ void qe_router_run(struct qe_router *router);
 enum qe_error qe_router_set_underlay(
 	struct qe_router *router, const struct qe_prefix *hosts, size_t n);
 const struct qe_host_routes *qe_router_routes(const struct qe_router *router);
+void qe_router_set_vpn(struct qe_router *router, bool on); /* see qe_host_routes_set_vpn */
+/* What changes the host; the router's. */
+struct qe_helper *qe_router_helper(struct qe_router *router);

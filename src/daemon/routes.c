@@ -52,7 +52,7 @@ struct qe_host_routes {
 	size_t n_accept;
 	struct qe_prefix *underlay; /* in the order of qe_prefix_compare */
 	size_t n_underlay;
-	bool defaults, over_lan;
+	bool defaults, over_lan, vpn;
 	bool has_ipv4_default, has_ipv6_default;
 
 	struct entry *entries;
@@ -186,7 +186,8 @@ static enum form decide(const struct qe_host_routes *routes, struct entry *entry
 	if (!is_accepted(routes, &route->prefix))
 		return keep_out(entry, QE_HOST_ROUTE_NOT_ACCEPTED);
 	if (route->prefix.length == 0)
-		return routes->defaults ? WHOLE : keep_out(entry, QE_HOST_ROUTE_DEFAULT);
+		return routes->defaults && !routes->vpn ? WHOLE
+							: keep_out(entry, QE_HOST_ROUTE_DEFAULT);
 	if (holds_underlay(routes, &route->prefix))
 		return keep_out(entry, QE_HOST_ROUTE_UNDERLAY);
 	network = qe_networks_overlap(&routes->networks, &route->prefix);
@@ -500,6 +501,14 @@ enum qe_error qe_host_routes_set(
 void qe_host_routes_host_changed(struct qe_host_routes *routes)
 {
 	routes->host_changed = true;
+}
+
+void qe_host_routes_set_vpn(struct qe_host_routes *routes, bool on)
+{
+	if (on && !routes->vpn)
+		routes->has_ipv4_default = routes->has_ipv6_default = false;
+	routes->vpn = on;
+	routes->settings_changed = true;
 }
 
 bool qe_host_routes_lead_to(const struct qe_host_routes *routes, const struct qe_addr *addr)

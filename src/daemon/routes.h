@@ -54,6 +54,9 @@ enum qe_error qe_host_routes_set(
 enum qe_error qe_host_routes_set_underlay(
 	struct qe_host_routes *routes, const struct qe_prefix *hosts, size_t n);
 void qe_host_routes_host_changed(struct qe_host_routes *routes);
+/* VPN mode has its own way for what no other route is for, which has taken the place of ours, or
+ * has gone again. */
+void qe_host_routes_set_vpn(struct qe_host_routes *routes, bool on);
 
 /* Costs nothing when there is nothing to do. */
 void qe_host_routes_run(struct qe_host_routes *routes);

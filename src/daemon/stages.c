@@ -149,6 +149,60 @@ void daemon_stop_check(struct daemon *daemon)
 	daemon->netlink = qe_netlink_free(daemon->netlink);
 }
 
+/* ---- VPN mode ---- */
+
+static enum qe_error on_set_exit(void *ctx, const struct qe_node_id *exit)
+{
+	struct daemon *daemon = ctx;
+
+	return qe_reload_exit(&daemon->reload, exit);
+}
+
+static void on_vpn(void *ctx, json_t *params)
+{
+	struct daemon *daemon = ctx;
+
+	qe_rpc_server_notify(daemon->server, "vpn", params);
+}
+
+/* Before there is anything by which the host could send into the tunnel, or beside it. */
+enum qe_error daemon_start_vpn(struct daemon *daemon)
+{
+	const struct qe_vpn_settings settings = {
+		.directory = daemon->directory,
+		.node = daemon->node,
+		.loop = daemon->loop,
+		.netlink = daemon->netlink,
+		.router = daemon->router,
+		.log = &daemon->log,
+		.audit = daemon->audit,
+		.set_exit = on_set_exit,
+		.notify = on_vpn,
+		.ctx = daemon,
+	};
+	char why_text[400] = "";
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+	enum qe_error error = qe_vpn_new(&daemon->vpn, &settings, &why);
+
+	return error == QE_OK ? QE_OK : daemon_fail(daemon, error, "VPN mode: %s", why_text);
+}
+
+void daemon_stop_vpn(struct daemon *daemon)
+{
+	daemon->vpn = qe_vpn_free(daemon->vpn, daemon->goodbye);
+}
+
+enum qe_error daemon_enter_vpn(struct daemon *daemon)
+{
+	char why_text[400] = "";
+	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+	enum qe_error error = qe_vpn_start(daemon->vpn, &why);
+
+	return error == QE_OK ? QE_OK : daemon_fail(daemon, error, "VPN mode: %s", why_text);
+}
+
+/* ---- the host's network ---- */
+
 enum qe_error daemon_start_udp(struct daemon *daemon)
 {
 	char why_text[400] = "";
@@ -238,7 +292,7 @@ void daemon_stop_router(struct daemon *daemon)
 enum qe_error daemon_start_network(struct daemon *daemon)
 {
 	enum qe_error error = qe_network_new(&daemon->network, daemon->directory, &daemon->log,
-		daemon->loop, daemon->netlink, daemon->router);
+		daemon->loop, daemon->netlink, daemon->router, daemon->vpn);
 
 	if (error != QE_OK)
 		return daemon_fail(daemon, error, "the host's network cannot be watched: %s",

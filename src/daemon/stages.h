@@ -9,6 +9,7 @@
 #include "daemon/network.h"
 #include "daemon/reload.h"
 #include "daemon/underlay.h"
+#include "daemon/vpn.h"
 
 struct daemon {
 	const struct qe_config_inputs *inputs;
@@ -35,6 +36,7 @@ struct daemon {
 	struct qe_netlink *netlink;
 	struct qe_unix_listener *listener;
 	struct qe_devices devices;
+	struct qe_vpn *vpn;
 	struct qe_network *network;
 	struct qe_workers *workers;
 	struct qe_resolver *resolver;
@@ -58,12 +60,15 @@ enum qe_error daemon_start_listener(struct daemon *daemon);
 void daemon_stop_listener(struct daemon *daemon);
 enum qe_error daemon_start_check(struct daemon *daemon);
 void daemon_stop_check(struct daemon *daemon);
+enum qe_error daemon_start_vpn(struct daemon *daemon);
+void daemon_stop_vpn(struct daemon *daemon);
 enum qe_error daemon_start_udp(struct daemon *daemon);
 void daemon_stop_udp(struct daemon *daemon);
 enum qe_error daemon_start_tun(struct daemon *daemon);
 void daemon_stop_tun(struct daemon *daemon);
 enum qe_error daemon_start_router(struct daemon *daemon);
 void daemon_stop_router(struct daemon *daemon);
+enum qe_error daemon_enter_vpn(struct daemon *daemon);
 enum qe_error daemon_start_network(struct daemon *daemon);
 void daemon_stop_network(struct daemon *daemon);
 enum qe_error daemon_start_sandbox(struct daemon *daemon);

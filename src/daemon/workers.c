@@ -130,6 +130,14 @@ enum qe_error qe_workers_network_changed(struct qe_workers *workers)
 	return QE_OK;
 }
 
+void qe_workers_check(struct qe_workers *workers, size_t peer)
+{
+	for (unsigned i = 0; i < workers->n; i++) {
+		if (workers->peers[peer].up & 1u << i)
+			(void)!qe_worker_peer_check(workers->all[i], peer);
+	}
+}
+
 /* By a worker that has a link, if one has; the first one dials. */
 enum qe_error qe_workers_ping(struct qe_workers *workers, size_t peer, uint64_t cookie)
 {
@@ -181,15 +189,6 @@ static void tell_others(struct qe_workers *workers, unsigned except, const struc
 	}
 }
 
-/* A lane that carries nothing learns that its peer is gone only at its next sign of life. */
-static void have_checked(struct qe_workers *workers, unsigned except, size_t peer)
-{
-	for (unsigned i = 0; i < workers->n; i++) {
-		if (i != except && workers->peers[peer].up & 1u << i)
-			(void)!qe_worker_peer_check(workers->all[i], peer);
-	}
-}
-
 /* A peer moves with all of its links. */
 static bool is_elsewhere(struct qe_workers *workers, const struct qe_event *event)
 {
@@ -232,7 +231,8 @@ static bool note(struct qe_workers *workers, unsigned i, struct qe_event *event)
 		return !was_up;
 	case QE_EVENT_PEER_DOWN:
 		*up &= (uint16_t)~bit;
-		have_checked(workers, i, event->peer);
+		/* A lane that carries nothing learns of it only at its next sign of life. */
+		qe_workers_check(workers, event->peer);
 		add_to_session(&workers->peers[event->peer].session, event);
 		return was_up && *up == 0;
 	case QE_EVENT_LINK_UP:

@@ -36,6 +36,8 @@ enum qe_error qe_workers_set_endpoints(
 	struct qe_workers *workers, size_t peer, const struct qe_endpoint *endpoints, size_t n);
 enum qe_error qe_workers_ping(struct qe_workers *workers, size_t peer, uint64_t cookie);
 enum qe_error qe_workers_network_changed(struct qe_workers *workers);
+/* Whether what is said of the peer is still so will show, if it does not answer, as events. */
+void qe_workers_check(struct qe_workers *workers, size_t peer);
 enum qe_error qe_workers_query(struct qe_workers *workers, struct qe_worker_query *query);
 struct qe_worker_query *qe_workers_take_query(struct qe_workers *workers);
 bool qe_workers_take_event(struct qe_workers *workers, struct qe_worker_event *ret_event);

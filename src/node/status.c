@@ -74,6 +74,23 @@ struct qe_route_counts qe_node_count_routes(const struct qe_node *node)
 	return counts;
 }
 
+struct qe_exit_status qe_node_exit_status(const struct qe_node *node, size_t peer)
+{
+	const struct qe_prefix ipv4 = {.addr = {.family = QE_FAMILY_IPV4}};
+	const struct qe_prefix ipv6 = {.addr = {.family = QE_FAMILY_IPV6}};
+	const struct routing *routing = &node->routing;
+
+	if (peer >= routing->n_slots)
+		return (struct qe_exit_status){};
+	return (struct qe_exit_status){
+		.up = routing->peers[peer].up != 0,
+		.answers = routing->peers[peer].up != 0 && routing->peers[peer].silent == 0,
+		.announced = qe_rib_has_announced(routing->rib, (uint32_t)peer),
+		.ipv4 = qe_rib_forwards(routing->rib, (uint32_t)peer, &ipv4),
+		.ipv6 = qe_rib_forwards(routing->rib, (uint32_t)peer, &ipv6),
+	};
+}
+
 enum qe_error qe_node_find_route(
 	const struct qe_node *node, const struct qe_addr *addr, struct qe_route *ret_route)
 {

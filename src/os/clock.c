@@ -15,6 +15,16 @@ qe_time qe_clock_now(void)
 	return (qe_time)now.tv_sec * QE_SECOND + (qe_time)now.tv_nsec;
 }
 
+/* The clock that stands still is read first: so it is never ahead. */
+qe_time qe_clock_slept(void)
+{
+	struct timespec awake;
+
+	clock_gettime(CLOCK_MONOTONIC, &awake);
+	return qe_time_since(
+		(qe_time)awake.tv_sec * QE_SECOND + (qe_time)awake.tv_nsec, qe_clock_now());
+}
+
 int64_t qe_clock_wall_ms(void)
 {
 	struct timespec now;

@@ -6,6 +6,8 @@
 
 /* Monotonic nanoseconds, which go on while the machine sleeps. */
 qe_time qe_clock_now(void);
+/* How much of that was sleep. */
+qe_time qe_clock_slept(void);
 /* Wall time, for logs only: milliseconds since 1970. */
 int64_t qe_clock_wall_ms(void);
 

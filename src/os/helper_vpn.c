@@ -345,6 +345,11 @@ static enum qe_error check_free(struct qe_vpn_host *host, bool alone, struct qe_
 {
 	bool exists = false;
 
+	/* Also to undo what is begun takes it. */
+	if (!qe_nft_find()) {
+		qe_text_add(why, "there is no program nft: install nftables");
+		return -ENOENT;
+	}
 	if (qe_journal_has(host->journal, QE_JOURNAL_NFT, QE_VPN_NFT_TABLE))
 		return QE_OK;
 	QE_TRY(qe_policy_check_free(host->netlink, !alone, why));

@@ -322,6 +322,7 @@ static void visit_route(struct nl_object *object, void *ctx)
 	if (hop && rtnl_route_nh_get_gateway(hop))
 		(void)qe_from_libnl_addr(&entry.gateway, rtnl_route_nh_get_gateway(hop));
 	name_interface(&entry, hop ? rtnl_route_nh_get_ifindex(hop) : 0);
+	entry.is_down = hop && rtnl_route_nh_get_flags(hop) & RTNH_F_LINKDOWN;
 	visitor->visit(visitor->ctx, &entry);
 }
 

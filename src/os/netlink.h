@@ -43,6 +43,7 @@ struct qe_host_entry {
 	struct qe_prefix prefix;
 	struct qe_addr gateway;                 /* of a route; family QE_FAMILY_NONE: none */
 	char interface[QE_INTERFACE_NAME_SIZE]; /* empty: none */
+	bool is_down;                           /* of a route: its interface has no carrier */
 };
 
 typedef void qe_host_visit(void *ctx, const struct qe_host_entry *entry);

@@ -466,3 +466,15 @@ void qe_udp_send(struct qe_udp *udp, const struct qe_path *path, uint8_t ecn, co
 		send_train(udp, path, ecn, data + at, size, segment_size);
 	}
 }
+
+bool qe_udp_has_way(const struct qe_endpoint *to)
+{
+	struct sockaddr_storage address;
+	socklen_t size = qe_sockaddr_from_endpoint(&address, to, false);
+	int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool has = fd >= 0 && connect(fd, (struct sockaddr *)&address, size) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}

@@ -47,6 +47,9 @@ struct qe_endpoint qe_udp_local(
 	const struct qe_udp *udp); /* as bound: port 0 has become a real one */
 const struct qe_udp_counters *qe_udp_get_counters(const struct qe_udp *udp);
 
+/* Whether this host has a route there; nothing is sent. */
+bool qe_udp_has_way(const struct qe_endpoint *to);
+
 struct qe_udp_train {
 	struct qe_path path; /* local: always known on Linux */
 	uint8_t ecn;

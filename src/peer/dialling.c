@@ -67,6 +67,33 @@ static bool next_endpoint(const struct qe_peer *peer, struct qe_endpoint *ret_re
 	return true;
 }
 
+static struct peer_link *oldest_dial(struct qe_peer *peer)
+{
+	struct peer_link *oldest = nullptr;
+
+	for (size_t i = 0; i < peer->n_links; i++) {
+		const struct qe_link *link = peer->links[i].link;
+
+		if (qe_link_is_dialled(link) && !qe_link_is_established(link) &&
+			(oldest == nullptr ||
+				qe_link_started_at(link) < qe_link_started_at(oldest->link)))
+			oldest = &peer->links[i];
+	}
+	return oldest;
+}
+
+void peer_make_room_to_dial(struct qe_peer *peer)
+{
+	struct peer_link *entry = oldest_dial(peer);
+
+	if (entry == nullptr || peer_count_dials(peer) < DIALS_MAX)
+		return;
+	struct qe_link *link = entry->link;
+
+	peer_forget_link(peer, entry);
+	peer->config.ops->close(peer->config.ops_ctx, link);
+}
+
 bool peer_may_dial(const struct qe_peer *peer)
 {
 	return peer_count_dials(peer) < DIALS_MAX && peer->n_links < QE_PEER_LINKS_MAX &&

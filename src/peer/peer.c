@@ -420,6 +420,8 @@ void qe_peer_network_changed(struct qe_peer *peer, qe_time now)
 	qe_peer_check(peer);
 	peer->attempts = 0;
 	peer->next_dial = peer->moved_at = now;
+	/* What was dialled while there was no way sends again after ever longer pauses. */
+	peer_make_room_to_dial(peer);
 	/* QUIC lets a client move, not a server: whoever dialled us cannot follow us. */
 	if (moved_server && peer_may_dial(peer))
 		peer_dial(peer, now);

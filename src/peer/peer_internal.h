@@ -83,6 +83,8 @@ void peer_report_down(
 size_t peer_count_dials(const struct qe_peer *peer);
 bool peer_may_dial(const struct qe_peer *peer);
 void peer_dial(struct qe_peer *peer, qe_time now);
+/* So that another dial may be started: the oldest under way gives way, if there are many. */
+void peer_make_room_to_dial(struct qe_peer *peer);
 /* From when on one is wanted in place of this one, which was the last and has ended. */
 qe_time peer_redial_at(struct qe_peer *peer, const struct qe_link *link, qe_time now);
 /* From when on another link is wanted, for whatever reason. */

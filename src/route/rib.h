@@ -101,6 +101,10 @@ void qe_rib_visit_rejected(const struct qe_rib *rib,
 	void (*visit)(void *ctx, const struct qe_rib_rejection *rejection), void *ctx);
 /* All of the peer's announcements that are refused now, kept or not. */
 size_t qe_rib_rejected(const struct qe_rib *rib, uint32_t slot);
+/* Whether the peer has said what it has; and whether it says to forward for that very prefix, and
+ * is believed. */
+bool qe_rib_has_announced(const struct qe_rib *rib, uint32_t slot);
+bool qe_rib_forwards(const struct qe_rib *rib, uint32_t slot, const struct qe_prefix *prefix);
 /* What there is now, and what it has cost. */
 struct qe_rib_counts {
 	size_t peers, prefixes, candidates;

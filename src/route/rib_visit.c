@@ -87,6 +87,23 @@ size_t qe_rib_rejected(const struct qe_rib *rib, uint32_t slot)
 	return peer != nullptr ? peer->n_refused : 0;
 }
 
+bool qe_rib_has_announced(const struct qe_rib *rib, uint32_t slot)
+{
+	const struct rib_peer *peer = rib_find_peer(rib, slot);
+
+	return peer != nullptr && peer->announced;
+}
+
+bool qe_rib_forwards(const struct qe_rib *rib, uint32_t slot, const struct qe_prefix *prefix)
+{
+	const struct rib_peer *peer = rib_find_peer(rib, slot);
+	const struct candidate *candidate = peer != nullptr
+						    ? rib_find_candidate(rib, peer, prefix, true)
+						    : nullptr;
+
+	return candidate != nullptr && candidate->announced;
+}
+
 struct qe_rib_counts qe_rib_counts(const struct qe_rib *rib)
 {
 	return (struct qe_rib_counts){.peers = qe_map_size(&rib->peers),

@@ -84,7 +84,7 @@ static void change(
 	struct qe_configured configured;
 
 	assert_int_equal(qe_directory_reserve(directory, next, node), QE_OK);
-	assert_int_equal(qe_configured_init(&configured, next, key, 1), QE_OK);
+	assert_int_equal(qe_configured_init(&configured, next, key, 1, nullptr), QE_OK);
 	assert_int_equal(qe_node_reconfigure(node, &configured.settings, now), QE_OK);
 	qe_configured_done(&configured);
 	qe_config_free(qe_directory_change(directory, next, node));
@@ -98,7 +98,7 @@ static void slots_are_the_nodes([[maybe_unused]] void **state)
 	struct qe_node *node;
 	qe_time now = QE_SECOND;
 
-	assert_int_equal(qe_configured_init(&configured, config, key, 1), QE_OK);
+	assert_int_equal(qe_configured_init(&configured, config, key, 1, nullptr), QE_OK);
 	assert_int_equal(qe_node_new(&node, &configured.settings), QE_OK);
 	qe_configured_done(&configured);
 	assert_int_equal(qe_directory_new(&directory, config), QE_OK);

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * VPN mode is three things, each of which is made by somebody else and put together here: a plan
+ * for the host (vpn_plan.c), which the helper carries out; a node that takes one peer alone for an
+ * exit; and a state, which says what is the case and not what was asked for.
+ *
+ * The state follows from facts alone: whether the gateway answers, and whether it says that it
+ * forwards to everywhere. They are looked at after each turn of the loop, in one place (assess),
+ * and one function (enter) tells of a change. So nothing has to be thought of when a link comes or
+ * goes, and there is no event that could be missed.
+ *
+ * The plan is the same in all states but "off": that the tunnel is not there is no reason to open
+ * anything. It is replaced only when what it is made of changes, and then as a whole; if that
+ * fails, the one before stays in effect.
+ */
+#include "daemon/vpn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "base/time.h"
+#include "crypto/node_id.h"
+#include "daemon/configured.h"
+#include "daemon/vpn_check.h"
+#include "daemon/vpn_report.h"
+
+/* How long it may take until it is said that it does not succeed. */
+constexpr qe_time patience = 30 * QE_SECOND;
+
+struct qe_vpn {
+	struct qe_vpn_settings settings;
+	const struct qe_endpoints *endpoints;
+	struct qe_addr overlay; /* this node's own */
+	struct qe_alarm alarm;  /* the end of patience */
+	bool on;
+	bool has_interface;
+	bool was_wanted; /* by the configuration that was looked at last */
+	struct qe_node_id via;
+
+	enum qe_vpn_state state;
+	char reason[160];
+	qe_time since;      /* the state is that */
+	qe_time lost_at;    /* it was not connected any more, or yet */
+	bool has_connected; /* since it is on */
+	bool ipv4, ipv6;    /* that the gateway carries */
+
+	struct qe_vpn_plan plan; /* in effect while it is on */
+};
+
+/* ---- the gateway ---- */
+
+static const struct qe_config *config_of(const struct qe_vpn *vpn)
+{
+	return qe_directory_config(vpn->settings.directory);
+}
+
+/* NULL if it is no peer any more. */
+static const struct qe_config_peer *gateway_of(const struct qe_vpn *vpn)
+{
+	const struct qe_config *config = config_of(vpn);
+
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (qe_node_id_equal(&config->peers[i].id, &vpn->via))
+			return &config->peers[i];
+	}
+	return nullptr;
+}
+
+static void format_gateway(const struct qe_vpn *vpn, char to[static QE_NAME_MAX + 1])
+{
+	const struct qe_config_peer *peer = gateway_of(vpn);
+
+	if (peer)
+		qe_peer_label(to, peer);
+	else
+		qe_node_id_format(to, &vpn->via);
+}
+
+/* ---- the state ---- */
+
+static json_t *record(const struct qe_vpn *vpn, enum qe_vpn_state before)
+{
+	const struct qe_config_peer *peer = gateway_of(vpn);
+	char id[QE_NODE_ID_TEXT_SIZE];
+
+	qe_node_id_format(id, &vpn->via);
+	return json_pack("{s:s, s:s, s:s?, s:s?, s:s}", "state", qe_vpn_state_name(vpn->state),
+		"before", qe_vpn_state_name(before), "reason",
+		vpn->reason[0] ? vpn->reason : nullptr, "node", peer ? peer->name : nullptr, "id",
+		id);
+}
+
+static json_t *event(const struct qe_vpn *vpn)
+{
+	return json_pack("{s:s, s:s?}", "state", qe_vpn_state_name(vpn->state), "reason",
+		vpn->reason[0] ? vpn->reason : nullptr);
+}
+
+static void tell(const struct qe_vpn *vpn, enum qe_vpn_state before)
+{
+	bool good = vpn->state == QE_VPN_OFF || vpn->state == QE_VPN_CONNECTED ||
+		    vpn->state == QE_VPN_CONNECTING;
+	char label[QE_NAME_MAX + 1];
+
+	format_gateway(vpn, label);
+	qe_log(vpn->settings.log, good ? QE_LOG_INFO : QE_LOG_WARN, "vpn", label,
+		"VPN mode: %s, by way of %s%s%s", qe_vpn_state_name(vpn->state), label,
+		vpn->reason[0] ? ": " : "", vpn->reason);
+	qe_audit_add(vpn->settings.audit, "vpn", record(vpn, before));
+	vpn->settings.notify(vpn->settings.ctx, event(vpn));
+}
+
+static void begin_to_wait(struct qe_vpn *vpn)
+{
+	vpn->lost_at = qe_clock_now();
+	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, vpn->lost_at + patience);
+}
+
+/* The one place where the state changes. A reason that changes while the state does not is shown,
+ * but is no news. */
+static void enter(struct qe_vpn *vpn, enum qe_vpn_state state, const char *reason)
+{
+	enum qe_vpn_state before = vpn->state;
+	struct qe_text to = qe_text_init(vpn->reason, sizeof(vpn->reason));
+
+	qe_text_add(&to, reason);
+	if (state == before)
+		return;
+	if (state == QE_VPN_CONNECTED)
+		vpn->has_connected = true;
+	if (before == QE_VPN_CONNECTED)
+		begin_to_wait(vpn);
+	vpn->state = state;
+	vpn->since = qe_clock_now();
+	tell(vpn, before);
+}
+
+/* What does not mend itself; nothing is added if there is no such thing. */
+static void add_obstacle(
+	const struct qe_vpn *vpn, const struct qe_exit_status *exit, struct qe_text *reason)
+{
+	const struct qe_config *config = config_of(vpn);
+	const struct qe_config_peer *peer = gateway_of(vpn);
+	char label[QE_NAME_MAX + 1];
+
+	format_gateway(vpn, label);
+	if (!peer || !qe_configured_is_exit(config, (size_t)(peer - config->peers)))
+		qe_text_addf(reason, "%s may not be a way to everywhere any more", label);
+	else if (exit->answers && exit->announced && !exit->ipv4 && !exit->ipv6)
+		qe_text_addf(reason, "%s does not offer a way to the Internet", label);
+}
+
+/* What is likely to pass. */
+static void add_delay(
+	const struct qe_vpn *vpn, const struct qe_exit_status *exit, struct qe_text *reason)
+{
+	char label[QE_NAME_MAX + 1];
+
+	format_gateway(vpn, label);
+	if (!exit->up)
+		qe_text_addf(reason, "no link to %s", label);
+	else if (!exit->answers)
+		qe_text_addf(reason, "%s does not answer", label);
+	else if (!exit->announced)
+		qe_text_addf(reason, "%s has not said yet what it offers", label);
+}
+
+static enum qe_vpn_state assess(struct qe_vpn *vpn, struct qe_text *reason)
+{
+	size_t slot = qe_node_find_peer(vpn->settings.node, &vpn->via);
+	struct qe_exit_status exit = qe_node_exit_status(vpn->settings.node, slot);
+
+	vpn->ipv4 = exit.ipv4;
+	vpn->ipv6 = exit.ipv6;
+	add_obstacle(vpn, &exit, reason);
+	if (reason->len > 0)
+		return QE_VPN_BLOCKED;
+	add_delay(vpn, &exit, reason);
+	if (reason->len == 0)
+		return QE_VPN_CONNECTED;
+	if (vpn->state != QE_VPN_CONNECTED &&
+		qe_time_since(vpn->lost_at, qe_clock_now()) >= patience)
+		return QE_VPN_BLOCKED;
+	return vpn->has_connected ? QE_VPN_RECONNECTING : QE_VPN_CONNECTING;
+}
+
+void qe_vpn_run(struct qe_vpn *vpn)
+{
+	char text[sizeof(vpn->reason)] = "";
+	struct qe_text reason = qe_text_init(text, sizeof(text));
+
+	if (vpn->on && vpn->has_interface)
+		enter(vpn, assess(vpn, &reason), text);
+}
+
+static void patience_ends(struct qe_alarm *alarm, qe_time)
+{
+	qe_vpn_run(QE_CONTAINER_OF(alarm, struct qe_vpn, alarm));
+}
+
+/* ---- the plan ---- */
+
+static struct qe_helper *helper_of(const struct qe_vpn *vpn)
+{
+	return qe_router_helper(vpn->settings.router);
+}
+
+static enum qe_error make_plan(
+	const struct qe_vpn *vpn, struct qe_vpn_plan *ret_plan, struct qe_text *why)
+{
+	const struct qe_config *config = config_of(vpn);
+	const struct qe_vpn_facts facts = {
+		.overlay = &vpn->overlay,
+		.gateway = gateway_of(vpn),
+		.has_interface = vpn->has_interface,
+	};
+	enum qe_error error = qe_vpn_make_plan(ret_plan, config, &facts, vpn->settings.netlink);
+
+	if (error != QE_OK)
+		qe_text_addf(why, "the host's networks cannot be read: %s", qe_error_text(error));
+	return error;
+}
+
+static enum qe_error put_plan(struct qe_vpn *vpn, struct qe_text *why)
+{
+	struct qe_vpn_plan plan;
+	enum qe_error error;
+
+	QE_TRY(make_plan(vpn, &plan, why));
+	if (vpn->on && qe_vpn_same_plan(&plan, &vpn->plan))
+		return QE_OK;
+	error = qe_helper_vpn(helper_of(vpn), &plan, why);
+	if (error != QE_OK && why->len == 0)
+		qe_text_add(why, qe_error_text(error));
+	if (error != QE_OK)
+		return error;
+	vpn->plan = plan;
+	qe_router_set_vpn(vpn->settings.router, true);
+	return QE_OK;
+}
+
+/* While it is on: what fails leaves the plan of before in effect. */
+static void renew_plan(struct qe_vpn *vpn)
+{
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+
+	if (put_plan(vpn, &why) != QE_OK)
+		qe_log(vpn->settings.log, QE_LOG_ERROR, "vpn_failed", nullptr,
+			"VPN mode stays as it was before the change: %s", text);
+}
+
+void qe_vpn_host_changed(struct qe_vpn *vpn)
+{
+	if (vpn->on)
+		renew_plan(vpn);
+}
+
+/* ---- up and down ---- */
+
+static enum qe_error set_exit(
+	struct qe_vpn *vpn, const struct qe_node_id *exit, struct qe_text *why)
+{
+	enum qe_error error = vpn->settings.set_exit(vpn->settings.ctx, exit);
+
+	if (error != QE_OK)
+		qe_text_addf(why, "the node's gateway cannot be changed: %s", qe_error_text(error));
+	return error;
+}
+
+/* Through another gateway than before, or for the first time. */
+static enum qe_error go_through(
+	struct qe_vpn *vpn, const struct qe_node_id *gateway, struct qe_text *why)
+{
+	struct qe_node_id before = vpn->via;
+	char unheard[1];
+	struct qe_text nobody = qe_text_init(unheard, sizeof(unheard));
+	enum qe_error error;
+
+	QE_TRY(set_exit(vpn, gateway, why));
+	vpn->via = *gateway;
+	error = put_plan(vpn, why);
+	if (error != QE_OK) {
+		vpn->via = before;
+		(void)!set_exit(vpn, vpn->on ? &vpn->via : nullptr, &nobody);
+	}
+	return error;
+}
+
+static void begin(struct qe_vpn *vpn)
+{
+	vpn->on = true;
+	vpn->has_connected = false;
+	begin_to_wait(vpn);
+	enter(vpn, QE_VPN_CONNECTING, "");
+	qe_vpn_run(vpn);
+}
+
+enum qe_error qe_vpn_up(struct qe_vpn *vpn, const char *via, struct qe_text *why)
+{
+	const struct qe_directory *directory = vpn->settings.directory;
+	const struct qe_node_id *gateway;
+	size_t found = 0;
+
+	QE_TRY(qe_vpn_find_gateway(&found, directory, via, why));
+	gateway = &config_of(vpn)->peers[found].id;
+	if (vpn->on && (!via || qe_node_id_equal(gateway, &vpn->via)))
+		return QE_OK;
+	if (!vpn->on)
+		QE_TRY(qe_vpn_check_way(directory, vpn->settings.node, vpn->endpoints, found, why));
+	QE_TRY(go_through(vpn, gateway, why));
+	begin(vpn);
+	return QE_OK;
+}
+
+enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why)
+{
+	enum qe_error error;
+
+	if (!vpn->on)
+		return QE_OK;
+	error = qe_helper_vpn(helper_of(vpn), nullptr, why);
+	if (error != QE_OK)
+		return error;
+	vpn->on = false;
+	qe_router_set_vpn(vpn->settings.router, false);
+	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, QE_TIME_NEVER);
+	enter(vpn, QE_VPN_OFF, "");
+	return set_exit(vpn, nullptr, why);
+}
+
+/* ---- the configuration ---- */
+
+const struct qe_node_id *qe_vpn_configured_exit(const struct qe_config *config)
+{
+	return config->vpn.enabled ? &config->peers[config->vpn_gateway].id : nullptr;
+}
+
+const struct qe_node_id *qe_vpn_exit(const struct qe_vpn *vpn)
+{
+	return vpn->on ? &vpn->via : nullptr;
+}
+
+static void log_failure(const struct qe_vpn *vpn, const char *text)
+{
+	qe_log(vpn->settings.log, QE_LOG_ERROR, "vpn_failed", nullptr, "VPN mode: %s", text);
+}
+
+/* What was asked for by hand stays, unless the configuration says anew what is to be. */
+void qe_vpn_reconfigure(struct qe_vpn *vpn)
+{
+	bool wanted = config_of(vpn)->vpn.enabled, changed = wanted != vpn->was_wanted;
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+
+	vpn->was_wanted = wanted;
+	if (changed && (wanted ? qe_vpn_up(vpn, nullptr, &why) : qe_vpn_down(vpn, &why)) != QE_OK)
+		log_failure(vpn, text);
+	else if (vpn->on)
+		renew_plan(vpn);
+}
+
+/* ---- life ---- */
+
+enum qe_error qe_vpn_new(
+	struct qe_vpn **ret_vpn, const struct qe_vpn_settings *settings, struct qe_text *why)
+{
+	const struct qe_node_id *exit = qe_vpn_configured_exit(
+		qe_directory_config(settings->directory));
+	struct qe_vpn *vpn = calloc(1, sizeof(*vpn));
+	enum qe_error error = QE_OK;
+
+	if (!vpn)
+		return -ENOMEM;
+	vpn->settings = *settings;
+	vpn->overlay = qe_node_id_overlay_addr(qe_node_get_id(settings->node));
+	vpn->alarm.ring = patience_ends;
+	vpn->since = qe_clock_now();
+	vpn->was_wanted = exit != nullptr;
+	if (exit) {
+		vpn->via = *exit;
+		error = put_plan(vpn, why);
+		vpn->on = error == QE_OK;
+	}
+	if (error != QE_OK) {
+		qe_vpn_free(vpn, QE_GOODBYE_AS_FOUND);
+		return error;
+	}
+	*ret_vpn = vpn;
+	return QE_OK;
+}
+
+enum qe_error qe_vpn_start(struct qe_vpn *vpn, struct qe_text *why)
+{
+	vpn->has_interface = true;
+	if (!vpn->on)
+		return QE_OK;
+	QE_TRY(put_plan(vpn, why));
+	begin(vpn);
+	return QE_OK;
+}
+
+void qe_vpn_set_endpoints(struct qe_vpn *vpn, const struct qe_endpoints *endpoints)
+{
+	vpn->endpoints = endpoints;
+}
+
+struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye)
+{
+	if (!vpn)
+		return nullptr;
+	if (vpn->on && goodbye == QE_GOODBYE)
+		enter(vpn, QE_VPN_OFF, "the daemon ends");
+	else if (vpn->on)
+		enter(vpn, QE_VPN_BLOCKED, "the daemon ends, and what blocks stays");
+	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, QE_TIME_NEVER);
+	free(vpn);
+	return nullptr;
+}
+
+json_t *qe_vpn_status(const struct qe_vpn *vpn)
+{
+	return qe_vpn_report_json(&(struct qe_vpn_report){
+		.state = vpn->state,
+		.reason = vpn->reason[0] ? vpn->reason : nullptr,
+		.via = vpn->on ? gateway_of(vpn) : nullptr,
+		.since = vpn->since,
+		.ipv4 = vpn->on && vpn->ipv4,
+		.ipv6 = vpn->on && vpn->ipv6,
+		.plan = vpn->on ? &vpn->plan : nullptr,
+	});
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include "daemon/vpn_report.h"
+
+#include "crypto/node_id.h"
+#include "daemon/audit.h"
+#include "net/addr.h"
+
+const char *qe_vpn_state_name(enum qe_vpn_state state)
+{
+	static const char *const names[] = {
+		[QE_VPN_OFF] = "off",
+		[QE_VPN_CONNECTING] = "connecting",
+		[QE_VPN_CONNECTED] = "connected",
+		[QE_VPN_RECONNECTING] = "reconnecting",
+		[QE_VPN_BLOCKED] = "blocked",
+	};
+
+	return names[state];
+}
+
+static json_t *prefix_json(const struct qe_prefix *prefix)
+{
+	char text[QE_PREFIX_TEXT_SIZE];
+
+	qe_prefix_format(text, prefix);
+	return json_string(text);
+}
+
+static json_t *prefixes_json(const struct qe_prefix *prefixes, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, prefix_json(&prefixes[i]));
+	return list;
+}
+
+static json_t *lan_json(const struct qe_vpn_plan *plan)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < plan->n_lan; i++)
+		json_array_append_new(
+			list, json_pack("{s:o, s:s}", "prefix", prefix_json(&plan->lan[i].prefix),
+				      "interface", plan->lan[i].interface));
+	return list;
+}
+
+static json_t *via_json(const struct qe_config_peer *via)
+{
+	char id[QE_NODE_ID_TEXT_SIZE];
+
+	if (!via)
+		return json_null();
+	qe_node_id_format(id, &via->id);
+	return json_pack("{s:s?, s:s}", "name", via->name, "id", id);
+}
+
+static json_t *tunnelled_json(const struct qe_vpn_plan *plan)
+{
+	if (plan->n_include == 0)
+		return json_string("everything");
+	return prefixes_json(plan->include, plan->n_include);
+}
+
+static json_t *families_json(const struct qe_vpn_report *report)
+{
+	json_t *list = json_array();
+
+	if (report->ipv4)
+		json_array_append_new(list, json_string("ipv4"));
+	if (report->ipv6)
+		json_array_append_new(list, json_string("ipv6"));
+	return list;
+}
+
+static void add_plan(json_t *json, const struct qe_vpn_plan *plan)
+{
+	json_object_set_new(json, "tunnelled", tunnelled_json(plan));
+	json_object_set_new(json, "excluded", prefixes_json(plan->exclude, plan->n_exclude));
+	json_object_set_new(json, "lan", lan_json(plan));
+	json_object_set_new(json, "kill_switch", json_string(plan->kill_switch ? "holds" : "off"));
+}
+
+json_t *qe_vpn_report_json(const struct qe_vpn_report *report)
+{
+	char since[QE_CLOCK_TEXT_SIZE];
+	json_t *json;
+
+	qe_audit_time(since, report->since);
+	json = json_pack("{s:s, s:s?, s:o, s:s, s:o, s:n, s:[], s:[], s:s}", "state",
+		qe_vpn_state_name(report->state), "reason", report->reason, "via",
+		via_json(report->via), "since", since, "families", families_json(report),
+		"tunnelled", "excluded", "lan", "kill_switch", "off");
+	if (json && report->plan)
+		add_plan(json, report->plan);
+	return json;
+}

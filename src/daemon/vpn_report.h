@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* How VPN mode stands, in words and as JSON. Pure. */
+#pragma once
+
+#include <jansson.h>
+
+#include "daemon/vpn_plan.h"
+
+enum qe_vpn_state : uint8_t {
+	QE_VPN_OFF,
+	QE_VPN_CONNECTING,
+	QE_VPN_CONNECTED,
+	QE_VPN_RECONNECTING, /* has been connected */
+	QE_VPN_BLOCKED       /* cannot be connected, for a reason */
+};
+
+struct qe_vpn_report {
+	enum qe_vpn_state state;
+	const char *reason;               /* NULL: none */
+	const struct qe_config_peer *via; /* NULL: none */
+	qe_time since;
+	bool ipv4, ipv6;                /* that the gateway carries */
+	const struct qe_vpn_plan *plan; /* in effect; NULL: none */
+};
+
+const char *qe_vpn_state_name(enum qe_vpn_state state);
+/* As docs/rpc.md has it; NULL without memory. */
+json_t *qe_vpn_report_json(const struct qe_vpn_report *report);
