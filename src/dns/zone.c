@@ -20,6 +20,7 @@ struct reverse {
 };
 
 struct domain {
+	size_t place; /* in the settings */
 	struct qe_dns_name suffix;
 	struct qe_endpoint server;
 };
@@ -62,7 +63,11 @@ static int by_addr(const void *a, const void *b)
 
 static int by_length(const void *a, const void *b)
 {
-	return ((const struct domain *)b)->suffix.len - ((const struct domain *)a)->suffix.len;
+	const struct domain *x = a, *y = b;
+
+	if (x->suffix.len != y->suffix.len)
+		return y->suffix.len - x->suffix.len;
+	return x->place < y->place ? -1 : x->place > y->place;
 }
 
 static enum qe_error append(struct qe_dns_name *name, const struct qe_dns_name *suffix)
@@ -168,6 +173,7 @@ static enum qe_error make_domains(struct qe_dns_zone *zone, const struct qe_dns_
 		struct domain *domain = &zone->domains[i];
 
 		QE_TRY(qe_dns_name_parse(&domain->suffix, from->domains[i].suffix));
+		domain->place = i;
 		domain->server = with_port(from->domains[i].server);
 	}
 	zone->n_domains = from->n_domains;
