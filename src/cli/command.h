@@ -57,4 +57,6 @@ enum qe_exit qe_command_policy_explain(const struct qe_args *args);
 enum qe_exit qe_command_vpn_up(const struct qe_args *args);
 enum qe_exit qe_command_vpn_down(const struct qe_args *args);
 enum qe_exit qe_command_vpn_status(const struct qe_args *args);
+enum qe_exit qe_command_vpn_panic_off(const struct qe_args *args);
+enum qe_exit qe_command_repair(const struct qe_args *args);
 enum qe_exit qe_command_version(const struct qe_args *args);

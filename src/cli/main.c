@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cli/output.h"
+#include "os/journal.h"
 #include "os/process.h"
 
 static const struct qe_command commands[] = {
@@ -57,8 +58,12 @@ static const struct qe_command commands[] = {
 	{
 		.name = "stop",
 		.summary = "Stop the node, and wait until it has ended.",
+		.description = "Where none runs, what one that was killed has left behind is "
+			       "undone, as with repair.",
 		.takes_socket = true,
-		.examples = {"quicether stop"},
+		.options = {{"hold", 0, nullptr,
+			"Leave VPN mode's kill switch standing for the next start."}},
+		.examples = {"quicether stop", "quicether stop --hold"},
 		.run = qe_command_stop,
 	},
 	{
@@ -217,6 +222,27 @@ static const struct qe_command commands[] = {
 			"Go on, with a line for each change of the state."}},
 		.examples = {"quicether vpn status", "quicether vpn status --watch"},
 		.run = qe_command_vpn_status,
+	},
+	{
+		.name = "vpn panic-off",
+		.summary = "Open the kill switch and undo VPN mode, with a daemon or without.",
+		.description = "For when nothing else works: a daemon that answers is asked to do "
+			       "\"vpn down\"; what is\n"
+			       "there after that is taken away by force.",
+		.takes_socket = true,
+		.examples = {"quicether vpn panic-off"},
+		.run = qe_command_vpn_panic_off,
+	},
+	{
+		.name = "repair",
+		.summary = "Give the host back where a daemon that is gone could not.",
+		.description = "Undoes what its journal (" QE_JOURNAL_NAME ", beside the control "
+			       "socket) says, and what is known\n"
+			       "to be ours by name or number. What somebody else has changed since "
+			       "stays, and is named.",
+		.takes_socket = true,
+		.examples = {"quicether repair"},
+		.run = qe_command_repair,
 	},
 	{
 		.name = "version",

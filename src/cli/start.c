@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cli/repair.h"
 #include "cli/settings.h"
 #include "crypto/key.h"
 #include "daemon/daemon.h"
@@ -87,11 +88,15 @@ static bool wait_for_end(const struct qe_args *args)
 
 enum qe_exit qe_command_stop(const struct qe_args *args)
 {
-	json_t *result;
-	enum qe_exit code = qe_call_raw(args, "stop", nullptr, &result);
+	json_t *result, *params = json_pack("{s:b}", "hold", qe_args_get(args, "hold") != nullptr);
+	struct qe_rpc_error why = {};
+	int error = qe_rpc_call(qe_args_socket(args), "stop", params, &result, &why);
 
-	if (code != QE_EXIT_OK)
-		return code;
+	json_decref(params);
+	if (error == -ECONNREFUSED)
+		return qe_stop_what_is_left(args, &why);
+	if (error != QE_OK)
+		return qe_fail_call(args, error, &why);
 	json_decref(result);
 	if (!wait_for_end(args))
 		return qe_fail(args, QE_EXIT_ERROR, "the daemon was told to stop, but still runs");

@@ -15,14 +15,12 @@
  * lock is that on the journal, for those who share one.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,12 +28,11 @@
 #include "os/helper_messages.h"
 #include "os/helper_vpn.h"
 #include "os/names_socket.h"
+#include "os/namespace_lock.h"
 #include "os/netlink.h"
 #include "os/nft.h"
 #include "os/policy_routes.h"
 
-/* A file that is there in every namespace, and another one in each. */
-constexpr char lock_path[] = "/proc/sys/net/ipv4/ip_forward";
 constexpr unsigned lock_tries = 200;
 constexpr unsigned journal_tries = 500;
 constexpr int lock_pause_ms = 10;
@@ -219,16 +216,13 @@ static bool take_lock(struct state *state)
 
 	if (state->lock >= 0)
 		return true;
-	state->lock = open(lock_path, O_RDONLY | O_CLOEXEC);
-	for (unsigned i = 0; state->lock >= 0 && i < tries; i++) {
-		if (flock(state->lock, LOCK_EX | LOCK_NB) == 0)
-			return true;
-		if (i + 1 < tries)
+	for (unsigned i = 0; i < tries; i++) {
+		if (i > 0)
 			poll(nullptr, 0, lock_pause_ms);
+		state->lock = qe_namespace_lock();
+		if (state->lock >= 0)
+			return true;
 	}
-	if (state->lock >= 0)
-		close(state->lock);
-	state->lock = -1;
 	state->has_waited = true;
 	return false;
 }
@@ -467,8 +461,7 @@ static void give_back(struct state *state)
 			&undo, state->journal, is_to_block(state) ? is_no_block : nullptr, nullptr);
 	free(state->vpn.plan);
 	qe_journal_close(state->journal);
-	if (state->lock >= 0)
-		close(state->lock);
+	qe_namespace_unlock(state->lock);
 	qe_netlink_free(state->netlink);
 }
 

@@ -234,15 +234,8 @@ static enum qe_error read_whole(int fd, char **ret_text, size_t *ret_len)
 	return QE_OK;
 }
 
-/* What comes next must not go on where a line was torn. */
-static enum qe_error cut_torn_line(int fd, const char *text, size_t len)
-{
-	while (len > 0 && text[len - 1] != '\n')
-		len--;
-	return ftruncate(fd, (off_t)len) < 0 ? qe_error_errno() : QE_OK;
-}
-
-static enum qe_error load(struct qe_journal *journal)
+/* ret_len: up to the last line that has an end. */
+static enum qe_error read_entries(struct qe_journal *journal, size_t *ret_len)
 {
 	char *text = nullptr;
 	enum qe_error error;
@@ -250,10 +243,21 @@ static enum qe_error load(struct qe_journal *journal)
 
 	QE_TRY(read_whole(journal->fd, &text, &len));
 	error = qe_journal_parse(journal, text, len);
-	if (error == QE_OK)
-		error = cut_torn_line(journal->fd, text, len);
+	while (len > 0 && text[len - 1] != '\n')
+		len--;
 	free(text);
+	if (error == QE_OK)
+		*ret_len = len;
 	return error;
+}
+
+/* What comes next must not go on where a line was torn. */
+static enum qe_error load(struct qe_journal *journal)
+{
+	size_t len;
+
+	QE_TRY(read_entries(journal, &len));
+	return ftruncate(journal->fd, (off_t)len) < 0 ? qe_error_errno() : QE_OK;
 }
 
 /* ---- the file ---- */
@@ -389,26 +393,34 @@ static enum qe_error replace(struct qe_journal *journal)
 
 /* ---- opening ---- */
 
-enum qe_error qe_journal_open_folder(int *ret_folder, const char *socket_path)
+enum qe_error qe_journal_find_folder(int *ret_folder, const char *socket_path)
 {
 	char *copy = strdup(socket_path);
-	enum qe_error error = QE_OK;
-	bool made;
+	int folder = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	enum qe_error error = folder < 0 ? qe_error_errno() : QE_OK;
 
-	if (!copy)
-		return -ENOMEM;
-	made = mkdir(dirname(copy), 0700) == 0;
-	strcpy(copy, socket_path);
-	int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (folder < 0 || (made && fchmod(folder, 0711) < 0))
-		error = qe_error_errno();
 	free(copy);
 	if (error == QE_OK)
 		*ret_folder = folder;
-	else if (folder >= 0)
-		close(folder);
 	return error;
+}
+
+enum qe_error qe_journal_open_folder(int *ret_folder, const char *socket_path)
+{
+	char *copy = strdup(socket_path);
+	bool made = copy && mkdir(dirname(copy), 0700) == 0;
+	int folder;
+
+	free(copy);
+	QE_TRY(qe_journal_find_folder(&folder, socket_path));
+	if (made && fchmod(folder, 0711) < 0) {
+		enum qe_error error = qe_error_errno();
+
+		close(folder);
+		return error;
+	}
+	*ret_folder = folder;
+	return QE_OK;
 }
 
 void qe_journal_close_folder(int folder)
@@ -416,26 +428,63 @@ void qe_journal_close_folder(int folder)
 	close(folder);
 }
 
-enum qe_error qe_journal_open(struct qe_journal **ret_journal, int folder)
+static enum qe_error make(struct qe_journal **ret_journal, int folder)
 {
 	struct qe_journal *journal = malloc(sizeof(*journal));
-	enum qe_error error = QE_OK;
 
 	if (!journal)
 		return -ENOMEM;
 	*journal = (struct qe_journal){.folder = folder, .fd = -1};
+	*ret_journal = journal;
+	return QE_OK;
+}
+
+/* After an error the file stays. */
+static void give_up(struct qe_journal *journal)
+{
+	if (journal->fd >= 0)
+		close(journal->fd);
+	forget_from(journal, 0);
+	free(journal->entries);
+	free(journal);
+}
+
+enum qe_error qe_journal_open(struct qe_journal **ret_journal, int folder)
+{
+	struct qe_journal *journal;
+	enum qe_error error = QE_OK;
+
+	QE_TRY(make(&journal, folder));
 	if (folder >= 0)
 		error = open_file(journal, 0);
 	if (error == QE_OK && folder >= 0)
 		error = load(journal);
 	if (error != QE_OK && error != -ENOENT) {
-		forget_from(journal, 0);
-		if (journal->fd >= 0)
-			close(journal->fd);
-		free(journal->entries);
-		free(journal);
+		give_up(journal);
 		return error;
 	}
+	*ret_journal = journal;
+	return QE_OK;
+}
+
+enum qe_error qe_journal_open_copy(struct qe_journal **ret_journal, int folder)
+{
+	struct qe_journal *journal;
+	enum qe_error error;
+	size_t len;
+
+	QE_TRY(make(&journal, -1));
+	journal->fd = openat(
+		folder, QE_JOURNAL_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	error = journal->fd < 0 ? qe_error_errno() : is_ours(journal->fd) ? QE_OK : -EPERM;
+	if (error == QE_OK)
+		error = read_entries(journal, &len);
+	if (error != QE_OK) {
+		give_up(journal);
+		return error;
+	}
+	close(journal->fd);
+	journal->fd = -1;
 	*ret_journal = journal;
 	return QE_OK;
 }

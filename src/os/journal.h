@@ -26,12 +26,16 @@ struct qe_journal;
  * first entry. -EBUSY: somebody has it open; -EPERM: what is there is not a file that only this
  * user can write; QE_ERR_SYNTAX: it is no journal of this version. */
 enum qe_error qe_journal_open(struct qe_journal **ret_journal, int folder);
+/* The same without the lock, and whatever is done to it stays in memory. */
+enum qe_error qe_journal_open_copy(struct qe_journal **ret_journal, int folder);
 /* Removes the file if there is no entry left. NULL-safe. */
 struct qe_journal *qe_journal_close(struct qe_journal *journal);
 
 /* Opens, and makes if need be, the folder of a control socket. Closed by qe_journal_close_folder.
  */
 enum qe_error qe_journal_open_folder(int *ret_folder, const char *socket_path);
+/* Without making it. -ENOENT. */
+enum qe_error qe_journal_find_folder(int *ret_folder, const char *socket_path);
 void qe_journal_close_folder(int folder);
 
 /* All of them or none; those that are there already stay as they are. On disk when it returns. */

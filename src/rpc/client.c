@@ -167,11 +167,10 @@ static void explain(struct qe_rpc_error *ret_error, enum qe_error error, const c
 /* ---- one call ---- */
 
 static enum qe_error call(struct answer *answer, int fd, const char *method, json_t *params,
-	json_t **ret_result, struct qe_rpc_error *ret_error)
+	qe_time until, json_t **ret_result, struct qe_rpc_error *ret_error)
 {
 	struct qe_bytes line;
-	enum qe_error error = exchange(
-		answer, fd, method, params, qe_clock_now() + QE_RPC_CALL_TIMEOUT, &line);
+	enum qe_error error = exchange(answer, fd, method, params, until, &line);
 
 	if (error == QE_OK)
 		error = read_answer(line, ret_result, ret_error);
@@ -190,13 +189,20 @@ static enum qe_error fail(struct qe_rpc_error *why, enum qe_error error, const c
 enum qe_error qe_rpc_call(const char *socket_path, const char *method, json_t *params,
 	json_t **ret_result, struct qe_rpc_error *ret_error)
 {
+	return qe_rpc_call_until(socket_path, method, params, qe_clock_now() + QE_RPC_CALL_TIMEOUT,
+		ret_result, ret_error);
+}
+
+enum qe_error qe_rpc_call_until(const char *socket_path, const char *method, json_t *params,
+	qe_time until, json_t **ret_result, struct qe_rpc_error *ret_error)
+{
 	struct qe_rpc_error why = {};
 	struct answer answer = {};
 	int fd;
 	enum qe_error error = qe_unix_connect(&fd, socket_path);
 
 	if (error == QE_OK) {
-		error = call(&answer, fd, method, params, ret_result, &why);
+		error = call(&answer, fd, method, params, until, ret_result, &why);
 		qe_unix_close(fd);
 		free(answer.bytes);
 	}
@@ -221,7 +227,8 @@ static enum qe_error subscribe(
 	enum qe_error error = params ? QE_OK : -ENOMEM;
 
 	if (error == QE_OK)
-		error = call(&events->answer, events->fd, "events.subscribe", params, &result, why);
+		error = call(&events->answer, events->fd, "events.subscribe", params,
+			qe_clock_now() + QE_RPC_CALL_TIMEOUT, &result, why);
 	json_decref(params);
 	json_decref(result);
 	return error;

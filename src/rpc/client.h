@@ -26,6 +26,9 @@ struct qe_rpc_error {
  *                      QE_ERR_UNSUPPORTED for a method that it does not have */
 enum qe_error qe_rpc_call(const char *socket_path, const char *method, json_t *params,
 	json_t **ret_result, struct qe_rpc_error *ret_error);
+/* The same for who cannot wait so long. */
+enum qe_error qe_rpc_call_until(const char *socket_path, const char *method, json_t *params,
+	qe_time until, json_t **ret_result, struct qe_rpc_error *ret_error);
 
 struct qe_rpc_events;
 
