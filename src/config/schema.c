@@ -117,8 +117,9 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 			"whoever did before."},
 	{"vpn", "captive_portal", &qe_type_url, AT(vpn.captive_portal),
 		.example = "http://portal.example.net/",
-		.help = "A page of yours that is asked for when VPN mode cannot connect: another "
-			"answer than 200 or 204 is a captive portal's."},
+		.help = "A page of yours that answers 204 (no content). Another answer, while VPN "
+			"mode "
+			"cannot connect, is a captive portal's."},
 	{"dns", "domains", &qe_type_domain, AT(dns.domains), .list_max = QE_DOMAINS_MAX,
 		.example = "corp.example=10.0.0.53",
 		.help = "Domains that have a name server of their own."},
