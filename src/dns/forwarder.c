@@ -260,7 +260,6 @@ static void begin(struct qe_dns_forwarder *forwarder, struct exchange *exchange,
 {
 	exchange->tries = 0;
 	exchange->plain = false;
-	exchange->ends = now + IN_ALL;
 	order_servers(forwarder, exchange, now);
 	try_next(forwarder, exchange, now);
 }
@@ -436,6 +435,7 @@ static void forward(struct qe_dns_forwarder *forwarder, const struct qe_dns_clie
 		reply_rcode(forwarder, client, query, QE_DNS_SERVFAIL);
 	} else if (is_new) {
 		forwarder->counts.forwarded++;
+		exchange->ends = now + IN_ALL;
 		begin(forwarder, exchange, now);
 	}
 }
@@ -502,8 +502,7 @@ void qe_dns_forwarder_ask(struct qe_dns_forwarder *forwarder, const struct qe_dn
 
 /* ---- life ---- */
 
-/* What is under way and now belongs elsewhere, or has become ours to answer, is asked anew or
- * given up. */
+/* What is under way is asked anew, within its time, or given up if it has become ours to answer. */
 static void revise(struct qe_dns_forwarder *forwarder, struct exchange *exchange, qe_time now)
 {
 	struct qe_endpoint servers[QE_DNS_SERVERS_MAX];

@@ -282,6 +282,16 @@ static void start(const struct qe_dns_limits *limits)
 	assert_int_equal(qe_dns_forwarder_new(&world.forwarder, limits, &ops, nullptr), QE_OK);
 }
 
+static void stop(struct qe_dns_zone *zone)
+{
+	for (size_t i = 0; i < world.n_events; i++) {
+		if (!world.events[i].used)
+			free(world.events[i].message);
+	}
+	qe_dns_forwarder_free(world.forwarder);
+	qe_dns_zone_free(zone);
+}
+
 static const struct qe_dns_limits unlimited = {.waiting_max = QE_DNS_WAITING};
 
 static void run_world(bool with_good)
@@ -313,8 +323,7 @@ static void run_world(bool with_good)
 		assert_true(world.clients[i].answered);
 	for (unsigned i = 0; i < QE_DNS_EXCHANGES; i++)
 		assert_int_equal(world.sockets[i], 0);
-	qe_dns_forwarder_free(world.forwarder);
-	qe_dns_zone_free(zone);
+	stop(zone);
 }
 
 /* Each is answered once, within five seconds, with the truth or with "cannot". */
@@ -350,8 +359,7 @@ static void test_joined_and_kept(void **)
 	run_until(world.now + QE_SECOND);
 	assert_int_equal(counts()->forwarded, 2);
 	assert_int_equal(world.opened, 2);
-	qe_dns_forwarder_free(world.forwarder);
-	qe_dns_zone_free(zone);
+	stop(zone);
 }
 
 /* What one source cannot get, another still does. */
@@ -382,8 +390,7 @@ static void test_limits(void **)
 	}
 	assert_int_equal(counts()->dropped, 980 + 80);
 	assert_int_equal(world.n_failed, 21);
-	qe_dns_forwarder_free(world.forwarder);
-	qe_dns_zone_free(zone);
+	stop(zone);
 }
 
 /* All places are taken: a plain no, at once. */
@@ -400,8 +407,7 @@ static void test_full(void **)
 		ask_for(i, name, 1, 0);
 	}
 	assert_int_equal(world.n_failed, 1000 - QE_DNS_EXCHANGES);
-	qe_dns_forwarder_free(world.forwarder);
-	qe_dns_zone_free(zone);
+	stop(zone);
 }
 
 /* ---- resolvers that ask one another ---- */
