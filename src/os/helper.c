@@ -408,3 +408,54 @@ enum qe_error qe_helper_names_socket(
 
 	return ask_for_socket(helper, &request, &host, 1, ret_fd);
 }
+
+/* ---- names ---- */
+
+static enum qe_error set_dns(struct qe_helper *helper, const char *search,
+	struct qe_host_dns_answer *ret, struct qe_text *why)
+{
+	struct qe_helper_request request = {.kind = QE_HELPER_SET_DNS, .number = ++helper->number};
+	size_t len = search ? strlen(search) : 0;
+	size_t size = offsetof(struct qe_helper_request, domain) + len;
+	struct qe_helper_answer answer;
+
+	if (len > QE_HELPER_DOMAIN_MAX)
+		return QE_ERR_RANGE;
+	request.n = (uint16_t)len;
+	if (len > 0)
+		memcpy(request.domain, search, len);
+	if (send(helper->fd, &request, size, MSG_NOSIGNAL) != (ssize_t)size)
+		return -EPIPE;
+	QE_TRY(receive(helper, request.number, &answer, nullptr));
+	answer.why[sizeof(answer.why) - 1] = '\0';
+	qe_text_add(why, answer.why);
+	if (answer.error == QE_OK && answer.n != 1)
+		return -EPIPE;
+	if (answer.error == QE_OK)
+		*ret = answer.dns;
+	return (enum qe_error)answer.error;
+}
+
+static enum qe_error ask_of_dns(struct qe_helper *helper, enum qe_helper_kind kind)
+{
+	struct qe_helper_request request = {.kind = kind};
+	struct qe_helper_answer answer;
+
+	QE_TRY(ask(helper, &request, nullptr, 0, &answer));
+	return (enum qe_error)answer.error;
+}
+
+enum qe_error qe_helper_set_dns(struct qe_helper *helper, const struct qe_addr *server,
+	const char *search, struct qe_host_dns_answer *ret, struct qe_text *why)
+{
+	const struct qe_addr own = QE_HOST_DNS_SERVER;
+
+	if (!server)
+		return ask_of_dns(helper, QE_HELPER_UNSET_DNS);
+	return qe_addr_equal(server, &own) ? set_dns(helper, search, ret, why) : QE_ERR_RANGE;
+}
+
+bool qe_helper_has_dns(struct qe_helper *helper)
+{
+	return ask_of_dns(helper, QE_HELPER_HAS_DNS) != QE_ERR_NOT_FOUND;
+}

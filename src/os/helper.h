@@ -14,6 +14,7 @@
 #define QE_HELPER_PREFIXES_MAX 1024 /* of one call */
 
 struct qe_helper;
+struct qe_host_dns_answer;
 
 /* Call it while there is no other thread. interface: the only one whose addresses and routes it
  * touches; it need not be there yet. socket_path: of the daemon's control socket, beside which the
@@ -88,3 +89,12 @@ enum qe_error qe_helper_marked_socket(
  * has, for what comes by it. With stream it listens. QE_ERR_RANGE: another address; -EADDRINUSE. */
 enum qe_error qe_helper_names_socket(
 	struct qe_helper *helper, const struct qe_addr *addr, bool stream, int *ret_fd);
+
+/* Names are asked of QE_HOST_DNS_SERVER from now on, see os/host_dns.h, or again, where somebody
+ * has changed it. search: a domain that is tried for names without a dot, or NULL. server NULL:
+ * asked as they were before; ret is then left alone. *why says each way that failed, even where
+ * another one went well. */
+enum qe_error qe_helper_set_dns(struct qe_helper *helper, const struct qe_addr *server,
+	const char *search, struct qe_host_dns_answer *ret, struct qe_text *why);
+/* Whether that is so still; true where the helper does not answer. */
+bool qe_helper_has_dns(struct qe_helper *helper);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "os/helper.h"
+#include "os/host_dns.h"
 
 enum qe_helper_kind : uint8_t {
 	QE_HELPER_ADD_ADDR, /* prefixes: one, whose host bits count */
@@ -18,6 +19,9 @@ enum qe_helper_kind : uint8_t {
 	QE_HELPER_RECOVER,       /* flags: perhaps keep */
 	QE_HELPER_VPN,           /* flags: perhaps on, and then a plan follows */
 	QE_HELPER_GOODBYE,       /* flags: enum qe_goodbye */
+	QE_HELPER_SET_DNS,       /* n: how long the domain is, perhaps 0 */
+	QE_HELPER_UNSET_DNS,
+	QE_HELPER_HAS_DNS,
 };
 
 enum qe_helper_flag : uint8_t { QE_HELPER_IPV4 = 1, QE_HELPER_IPV6 = 2, QE_HELPER_STREAM = 4 };
@@ -25,7 +29,9 @@ enum qe_helper_flag : uint8_t { QE_HELPER_IPV4 = 1, QE_HELPER_IPV6 = 2, QE_HELPE
 /* Of QE_HELPER_RECOVER and QE_HELPER_VPN. */
 enum qe_helper_vpn_flag : uint8_t { QE_HELPER_KEEP = 1, QE_HELPER_ON = 1 };
 
-/* Without the prefixes beyond n, or with the plan. */
+#define QE_HELPER_DOMAIN_MAX 253
+
+/* Without the prefixes or the characters beyond n; or with the plan. */
 struct qe_helper_request {
 	uint32_t number; /* of the answer, too */
 	uint8_t kind, flags;
@@ -33,16 +39,21 @@ struct qe_helper_request {
 	union {
 		struct qe_prefix prefixes[QE_HELPER_PREFIXES_MAX];
 		struct qe_vpn_plan plan;
+		char domain[QE_HELPER_DOMAIN_MAX];
 	};
 };
 
-/* Without the errors beyond n: one for each route. A socket that was asked for comes with it. */
+/* Without the errors beyond n: one for each route; or n is 1, and it is what was asked of DNS. A
+ * socket that was asked for comes with it. */
 struct qe_helper_answer {
 	uint32_t number;
 	int32_t error;
 	char why[600];
 	uint16_t n;
-	int16_t errors[QE_HELPER_PREFIXES_MAX];
+	union {
+		int16_t errors[QE_HELPER_PREFIXES_MAX];
+		struct qe_host_dns_answer dns;
+	};
 };
 
 /* The process itself. It reads requests from the descriptor, and returns at its end, with the host

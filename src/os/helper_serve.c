@@ -50,6 +50,7 @@ struct state {
 	bool has_waited;   /* for the lock */
 	bool said_goodbye; /* and how */
 	enum qe_goodbye goodbye;
+	struct qe_host_dns dns;
 	int made; /* socket that goes with the answer, or -1 */
 };
 
@@ -432,6 +433,40 @@ static enum qe_error make_names_socket(struct state *state, const struct qe_help
 		request->flags & QE_HELPER_STREAM);
 }
 
+/* ---- names ---- */
+
+/* It goes into files that others read. */
+static bool is_domain(const char *domain)
+{
+	return domain[0] != '.' && strspn(domain, "abcdefghijklmnopqrstuvwxyz"
+						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						  "0123456789-.") == strlen(domain);
+}
+
+static enum qe_error set_dns(struct state *state, const struct qe_helper_request *request,
+	struct qe_helper_answer *answer)
+{
+	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
+	char domain[QE_HELPER_DOMAIN_MAX + 1] = "";
+	enum qe_error error;
+
+	memcpy(domain, request->domain, request->n);
+	if (!is_domain(domain))
+		return QE_ERR_RANGE;
+	QE_TRY(need_journal(state));
+	state->dns.journal = state->journal;
+	error = qe_host_dns_set(&state->dns, domain[0] ? domain : nullptr, &answer->dns, &why);
+	answer->n = error == QE_OK;
+	return error;
+}
+
+static enum qe_error unset_dns(struct state *state)
+{
+	QE_TRY(need_journal(state));
+	state->dns.journal = state->journal;
+	return qe_host_dns_unset(&state->dns);
+}
+
 /* ---- the end ---- */
 
 static bool is_to_block(const struct state *state)
@@ -456,6 +491,7 @@ static void give_back(struct state *state)
 {
 	struct qe_undo undo = {.netlink = state->netlink};
 
+	qe_host_dns_done(&state->dns);
 	if (state->journal)
 		(void)!qe_undo_run(
 			&undo, state->journal, is_to_block(state) ? is_no_block : nullptr, nullptr);
@@ -493,29 +529,38 @@ static enum qe_error perform(struct state *state, const struct qe_helper_request
 		return set_vpn(state, request, answer);
 	case QE_HELPER_GOODBYE:
 		return hear_goodbye(state, request);
+	case QE_HELPER_SET_DNS:
+		return set_dns(state, request, answer);
+	case QE_HELPER_UNSET_DNS:
+		return unset_dns(state);
+	case QE_HELPER_HAS_DNS:
+		return qe_host_dns_holds(&state->dns) ? QE_OK : QE_ERR_NOT_FOUND;
 	}
 	return QE_ERR_RANGE;
 }
 
 static bool is_whole(const struct qe_helper_request *request, size_t len)
 {
+	bool domain = request->kind == QE_HELPER_SET_DNS;
 	size_t head = offsetof(struct qe_helper_request, prefixes);
+	size_t each = domain ? 1 : sizeof(request->prefixes[0]);
 
 	if (len >= head && request->kind == QE_HELPER_VPN && request->flags & QE_HELPER_ON)
 		return request->n == 0 && len == head + sizeof(request->plan);
-	return len >= head && request->n <= QE_HELPER_PREFIXES_MAX &&
-	       len == head + request->n * sizeof(request->prefixes[0]);
+	return len >= head &&
+	       request->n <= (domain ? QE_HELPER_DOMAIN_MAX : QE_HELPER_PREFIXES_MAX) &&
+	       len == head + request->n * each;
 }
 
 /* The socket that was made, if any, is the daemon's alone then. */
-static bool send_answer(struct state *state, int fd, struct qe_helper_answer *answer)
+static bool send_answer(struct state *state, int fd, struct qe_helper_answer *answer, bool dns)
 {
 	union {
 		struct cmsghdr head;
 		uint8_t bytes[CMSG_SPACE(sizeof(int))];
 	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-	size_t size = offsetof(struct qe_helper_answer, errors) +
-		      answer->n * sizeof(answer->errors[0]);
+	size_t each = dns ? sizeof(answer->dns) : sizeof(answer->errors[0]);
+	size_t size = offsetof(struct qe_helper_answer, errors) + answer->n * each;
 	struct iovec part = {answer, size};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	ssize_t n;
@@ -544,13 +589,15 @@ static bool serve_one(struct state *state, int fd)
 		return false;
 	answer.number = request.number;
 	answer.error = perform(state, &request, &answer);
-	return send_answer(state, fd, &answer);
+	return send_answer(state, fd, &answer, request.kind == QE_HELPER_SET_DNS);
 }
 
 void qe_helper_serve(int fd, const char *interface, int folder)
 {
 	struct state state = {.interface = interface, .folder = folder, .lock = -1, .made = -1};
 
+	qe_host_dns_init(&state.dns, interface);
+	qe_host_dns_recover();
 	if (qe_netlink_new(&state.netlink) == QE_OK) {
 		while (serve_one(&state, fd))
 			;

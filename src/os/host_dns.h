@@ -5,7 +5,9 @@
  */
 #pragma once
 
-#include "net/addr.h"
+#include "os/netlink.h"
+#include "os/resolv_file.h"
+#include "os/undo.h"
 
 /* Where the daemon's own resolver listens: an address of this host alone, on hosts without IPv6
  * too, that no other program uses. */
@@ -25,3 +27,33 @@ struct qe_host_dns_answer {
 	struct qe_addr upstream[QE_HOST_DNS_UPSTREAMS_MAX];
 	size_t n_upstream;
 };
+
+/* What has been done of it. */
+struct qe_host_dns {
+	char interface[QE_INTERFACE_NAME_SIZE];
+	struct qe_journal *journal; /* to be set before anything is changed */
+	uint8_t used;               /* bits, by method */
+	struct qe_resolv_conf conf;
+	struct qe_resolv_file file;
+	struct qe_host_dns_answer answer;
+};
+
+void qe_host_dns_init(struct qe_host_dns *dns, const char *interface);
+/* All names are asked of QE_HOST_DNS_SERVER; again, if somebody has changed it meanwhile. search: a
+ * domain, or NULL. On an error, of which *why says each way that was tried, names are asked as
+ * before. */
+enum qe_error qe_host_dns_set(struct qe_host_dns *dns, const char *search,
+	struct qe_host_dns_answer *ret_answer, struct qe_text *why);
+/* Whether it is so still. */
+bool qe_host_dns_holds(const struct qe_host_dns *dns);
+/* As it was, but what somebody else has changed meanwhile stays; and what the journal has of a
+ * process before this one, too. QE_ERR_INTERNAL: not all of it, and that stays in the journal. */
+enum qe_error qe_host_dns_unset(struct qe_host_dns *dns);
+/* What was changed stays, and others may undo it. */
+void qe_host_dns_done(struct qe_host_dns *dns);
+/* A resolv.conf of ours that nobody has any more goes, and the former one comes back: the journal
+ * does not outlive the machine's end, the file does. */
+void qe_host_dns_recover(void);
+
+/* Entries in the journal: the method, and the interface. */
+qe_undo_kind qe_host_dns_undo;

@@ -50,7 +50,7 @@ static enum qe_error finish(int *ret_fd, int fd, bool good)
 
 enum qe_error qe_marked_socket(int *ret_fd, enum qe_family family, bool stream)
 {
-	int fd;
+	int fd = -1;
 
 	QE_TRY(open_socket(&fd, family, stream));
 	return finish(ret_fd, fd, set(fd, SOL_SOCKET, SO_MARK, QE_DEFAULT_TABLE));
@@ -108,7 +108,7 @@ enum qe_error qe_names_socket(int *ret_fd, struct qe_netlink *netlink, const cha
 	const struct qe_addr *addr, bool stream)
 {
 	const char *device;
-	int fd;
+	int fd = -1;
 
 	QE_TRY(find_device(&device, netlink, interface, addr));
 	QE_TRY(open_socket(&fd, addr->family, stream));

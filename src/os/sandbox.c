@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "os/nft_run.h"
+#include "os/resolvconf.h"
 #include "os/sandbox.h"
 
 /* Since Linux 6.10 and 6.12; older headers lack them. */
@@ -62,9 +63,34 @@ static const struct usable {
 #define SETTINGS \
 	(LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
 
-/* The helper's: what nft needs to run, and the settings of os/forwarding.c. */
+/* To take files away, links too, and make others in their place. */
+#define REPLACE \
+	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | \
+		LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_REMOVE_FILE | \
+		LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM)
+
+#define RUN \
+	(LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE)
+
+/* Where resolvconf writes /etc/resolv.conf, which is a shell script that calls others: all that it
+ * runs, and where it keeps what it was told. */
+static const struct usable resolvconf_usable[] = {
+	{"/usr", RUN},
+	{"/bin", RUN},
+	{"/sbin", RUN},
+	{"/lib", RUN},
+	{"/lib64", RUN},
+	{"/etc", REPLACE | RUN},
+	{"/proc", LANDLOCK_ACCESS_FS_READ_FILE},
+	{QE_RESOLVCONF_FOLDER,
+		REPLACE | RUN | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR},
+};
+
+/* The helper's: what nft needs to run, the settings of os/forwarding.c, and resolv.conf, for which
+ * there is no less than the folder that it is in. */
 static const struct usable helper_usable[] = {
-	{"/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE},
+	{"/etc", REPLACE},
+	{"/run", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/lib", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/lib64", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/usr/lib", LANDLOCK_ACCESS_FS_READ_FILE},
@@ -159,12 +185,20 @@ static bool allow_path(int ruleset, const char *path, uint64_t rights)
 	return ok;
 }
 
+/* Without those that the kernel does not know, and so does not forbid. */
+static uint64_t known_of(uint64_t rights)
+{
+	return rights & everything(syscall(SYS_landlock_create_ruleset, nullptr, 0,
+					   LANDLOCK_CREATE_RULESET_VERSION))
+				.files;
+}
+
 static bool allow_usable(int ruleset, const struct usable *list, size_t n)
 {
 	bool ok = true;
 
 	for (size_t i = 0; i < n && ok; i++)
-		ok = allow_path(ruleset, list[i].path, list[i].rights);
+		ok = allow_path(ruleset, list[i].path, known_of(list[i].rights));
 	return ok;
 }
 
@@ -216,6 +250,14 @@ static bool allow_nft(int ruleset)
 	       (!loader || allow_path(ruleset, loader, run));
 }
 
+static bool allow_resolvconf(int ruleset)
+{
+	constexpr size_t n = sizeof(resolvconf_usable) / sizeof(resolvconf_usable[0]);
+
+	return !qe_resolvconf_find() || access(QE_RESOLVCONF_FOLDER, F_OK) < 0 ||
+	       allow_usable(ruleset, resolvconf_usable, n);
+}
+
 /* -1 where the kernel cannot (before Linux 5.13, or without Landlock) or may not (in some
  * containers). */
 static int open_ruleset(void)
@@ -249,7 +291,8 @@ static bool confine_files(const struct qe_sandbox_folder *folders, size_t n)
 	return ok;
 }
 
-/* From here on the same for the helper, but for nft, which it can run, and the settings. */
+/* From here on the same for the helper, but for nft, which it can run, perhaps resolvconf, the
+ * settings, and the files in /etc. */
 static bool confine_helper(const struct qe_sandbox_folder *folders, size_t n)
 {
 	int ruleset = open_ruleset();
@@ -259,7 +302,8 @@ static bool confine_helper(const struct qe_sandbox_folder *folders, size_t n)
 		return false;
 	ok = allow_usable(
 		     ruleset, helper_usable, sizeof(helper_usable) / sizeof(helper_usable[0])) &&
-	     allow_nft(ruleset) && allow_folders(ruleset, folders, n) && enforce(ruleset);
+	     allow_nft(ruleset) && allow_resolvconf(ruleset) &&
+	     allow_folders(ruleset, folders, n) && enforce(ruleset);
 	close(ruleset);
 	return ok;
 }

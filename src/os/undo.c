@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "os/host_dns.h"
 #include "os/kill_switch.h"
 #include "os/nft.h"
 #include "os/policy_routes.h"
@@ -117,6 +118,7 @@ static const struct kind {
 	{QE_JOURNAL_SYSCTL, 5, true, qe_sysctl_undo},
 	{QE_JOURNAL_ROUTES, 2, false, undo_routes},
 	{QE_JOURNAL_RULE, 2, false, undo_rule},
+	{QE_JOURNAL_RESOLVER, 3, false, qe_host_dns_undo},
 };
 
 static const struct kind *find_kind(const struct qe_journal_entry *entry)

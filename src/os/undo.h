@@ -18,7 +18,7 @@
 #define QE_JOURNAL_SYSCTL "sysctl"       /* path, group, value before, value after */
 #define QE_JOURNAL_ROUTES "routes"       /* "ipv4/20805": family, table */
 #define QE_JOURNAL_RULE "rule"           /* "ipv4/unmarked": family, name */
-#define QE_JOURNAL_RESOLVER "resolver"   /* see os/host_dns.h */
+#define QE_JOURNAL_RESOLVER "resolver"   /* way (os/host_dns.c), interface */
 
 enum qe_undone : uint8_t {
 	QE_UNDONE,
