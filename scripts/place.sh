@@ -9,7 +9,7 @@
 packages=(
 	gcc g++ libc6-dev meson ninja-build pkg-config
 	libssl-dev libipsec-mb-dev libngtcp2-dev libngtcp2-crypto-ossl-dev libtomlplusplus-dev libcbor-dev
-	libjansson-dev libnl-3-dev libnl-route-3-dev libldns-dev libcap-ng-dev libsystemd-dev libcmocka-dev
+	libjansson-dev libnl-3-dev libnl-route-3-dev libldns-dev liblwip-dev libcap-ng-dev libsystemd-dev libcmocka-dev
 	clang-19 clang-format-19 libclang-rt-19-dev llvm-19
 	python3 iproute2 iperf3 tcpdump nftables iptables iputils-ping conntrack ethtool procps curl openssl
 	unbound dnsmasq-base udhcpc chromium-headless-shell
@@ -17,7 +17,7 @@ packages=(
 # The same, as a host that is not asked for its packages must have it.
 libraries=(
 	'openssl >= 3.5' 'libngtcp2 >= 1.12' 'libngtcp2_crypto_ossl >= 1.12' 'libcbor >= 0.10' 'jansson >= 2.14'
-	'libnl-route-3.0 >= 3.7' 'ldns >= 1.8' 'libcap-ng >= 0.8' 'libsystemd >= 246' 'tomlplusplus >= 3.3' 'cmocka >= 1.1'
+	'libnl-route-3.0 >= 3.7' 'ldns >= 1.8' 'lwip >= 2.2' 'libcap-ng >= 0.8' 'libsystemd >= 246' 'tomlplusplus >= 3.3' 'cmocka >= 1.1'
 )
 build_programs='meson ninja python3'
 demo_programs='ip iperf3 tcpdump nft ping conntrack curl'

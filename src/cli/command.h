@@ -43,6 +43,7 @@ enum qe_exit qe_command_id(const struct qe_args *args);
 enum qe_exit qe_command_start(const struct qe_args *args);
 enum qe_exit qe_command_stop(const struct qe_args *args);
 enum qe_exit qe_command_reload(const struct qe_args *args);
+enum qe_exit qe_command_proxy(const struct qe_args *args);
 enum qe_exit qe_command_status(const struct qe_args *args);
 enum qe_exit qe_command_peers(const struct qe_args *args);
 enum qe_exit qe_command_routes(const struct qe_args *args);

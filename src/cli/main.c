@@ -56,6 +56,26 @@ static const struct qe_command commands[] = {
 		.run = qe_command_start,
 	},
 	{
+		.name = "proxy",
+		.summary = "Open SOCKS 5 and HTTP proxies into the overlay, without any rights.",
+		.description =
+			"For those without root: a node of its own, with no interface. What "
+			"programs ask of the\n"
+			"proxies goes through the tunnel, names too. Runs until it is stopped.",
+		.takes_config = true,
+		.options = {{"socks", 0, "ADDR:PORT",
+				    "Where to listen for SOCKS 5 (default 127.0.0.1:1080), or "
+				    "none."},
+			{"http", 0, "ADDR:PORT",
+				"Where to listen for HTTP (default 127.0.0.1:3128), or none."},
+			{"password-file", 0, "FILE",
+				"Who may use it, a line NAME:PASSWORD each (default: whoever can "
+				"connect)."}},
+		.examples = {"quicether proxy --via gateway",
+			"curl --proxy socks5h://127.0.0.1:1080 https://example.org/"},
+		.run = qe_command_proxy,
+	},
+	{
 		.name = "stop",
 		.summary = "Stop the node, and wait until it has ended.",
 		.description = "Where none runs, what one that was killed has left behind is "

@@ -160,3 +160,21 @@ enum qe_exit qe_settings_load_key(
 	return qe_fail(
 		args, qe_exit_of(error), "%s cannot be used: %s", path, qe_error_text(error));
 }
+
+enum qe_exit qe_settings_load_or_make_key(
+	struct qe_key **ret_key, const struct qe_args *args, const char *path)
+{
+	char id[QE_NODE_ID_TEXT_SIZE];
+	enum qe_error error = qe_key_load(ret_key, path);
+
+	if (error == QE_OK)
+		return QE_EXIT_OK;
+	if (error != -ENOENT)
+		return qe_settings_load_key(ret_key, args, path);
+	enum qe_exit code = qe_settings_make_key(ret_key, args, QE_KEY_ED25519, path);
+	if (code == QE_EXIT_OK) {
+		qe_node_id_format(id, qe_key_get_id(*ret_key));
+		fprintf(stderr, "Made a new key, %s. This node's NodeId is %s\n", path, id);
+	}
+	return code;
+}

@@ -20,6 +20,10 @@ enum qe_exit qe_settings_make_key(struct qe_key **ret_key, const struct qe_args 
 	enum qe_key_type type, const char *path);
 enum qe_exit qe_settings_load_key(
 	struct qe_key **ret_key, const struct qe_args *args, const char *path);
+/* A fresh machine has no key yet: it gets one, and its owner is told the NodeId to give to others.
+ */
+enum qe_exit qe_settings_load_or_make_key(
+	struct qe_key **ret_key, const struct qe_args *args, const char *path);
 /* The policy file of a configuration, if it names one: what is wrong there, failing tests too, is
  * said as of the configuration. */
 enum qe_exit qe_settings_check_policy(const struct qe_args *args, const struct qe_config *config);

@@ -14,26 +14,6 @@
 #define STOP_TRIES 200
 #define STOP_PAUSE_MS 50
 
-/* A fresh machine has no key yet: it gets one, and its owner is told the NodeId to give to others.
- */
-static enum qe_exit load_or_make_key(
-	struct qe_key **ret_key, const struct qe_args *args, const char *path)
-{
-	char id[QE_NODE_ID_TEXT_SIZE];
-	enum qe_error error = qe_key_load(ret_key, path);
-
-	if (error == QE_OK)
-		return QE_EXIT_OK;
-	if (error != -ENOENT)
-		return qe_settings_load_key(ret_key, args, path);
-	enum qe_exit code = qe_settings_make_key(ret_key, args, QE_KEY_ED25519, path);
-	if (code == QE_EXIT_OK) {
-		qe_node_id_format(id, qe_key_get_id(*ret_key));
-		fprintf(stderr, "Made a new key, %s. This node's NodeId is %s\n", path, id);
-	}
-	return code;
-}
-
 /* Takes the configuration. */
 static enum qe_exit check_and_run(const struct qe_args *args, struct qe_config *config,
 	const struct qe_config_inputs *inputs, struct qe_key *key)
@@ -57,7 +37,7 @@ enum qe_exit qe_command_start(const struct qe_args *args)
 
 	if (code != QE_EXIT_OK)
 		return code;
-	code = load_or_make_key(&key, args, config->node.key_file);
+	code = qe_settings_load_or_make_key(&key, args, config->node.key_file);
 	if (code == QE_EXIT_OK) {
 		code = check_and_run(args, config, &inputs, key);
 		qe_key_free(key);

@@ -14,6 +14,7 @@ static const struct {
 	{"libnl", QE_BUILD_LIBNL},
 	{"libcbor", QE_BUILD_LIBCBOR},
 	{"toml++", QE_BUILD_TOMLPLUSPLUS},
+	{"lwIP", QE_BUILD_LWIP},
 	{"libcap-ng", QE_BUILD_LIBCAP_NG},
 };
 

@@ -4,6 +4,7 @@
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -134,4 +135,19 @@ bool qe_process_detach(void)
 		dup2(null, STDERR_FILENO);
 	close(null);
 	return is_file;
+}
+
+/* The descriptor is left open: the lock is the process's. */
+enum qe_error qe_process_lock(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return qe_error_errno();
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return QE_OK;
+	const enum qe_error error = qe_error_errno();
+
+	close(fd);
+	return error;
 }

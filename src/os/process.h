@@ -27,3 +27,6 @@ void qe_process_notify_manager(void);
 /* Leaves the current folder, and standard input, output and error lead nowhere from now on; but an
  * error stream that is a file stays, and then the result is true. */
 bool qe_process_detach(void);
+
+/* Takes a file for this process alone, for as long as it lives: -EWOULDBLOCK if another one has. */
+enum qe_error qe_process_lock(const char *path);

@@ -21,6 +21,7 @@
 
 #include "net/checksum.h"
 #include "net/segment.h"
+#include "os/cable.h"
 #include "os/steering.h"
 #include "os/tun.h"
 
@@ -38,7 +39,8 @@ constexpr size_t packet_max = 40 + 65535;
 struct qe_tun {
 	int fd;
 	struct qe_tun_counters counters;
-	uint8_t *scratch; /* for what the kernel cannot do; only there */
+	uint8_t *scratch;        /* for what the kernel cannot do; only there */
+	struct qe_cable_end end; /* instead of an interface; cable is NULL if it is one */
 };
 
 /* TSO without ECN: the kernel then splits the rare segment with CWR itself, and the segmenter need
@@ -137,11 +139,31 @@ enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name)
 	return qe_tun_new_queues(ret_tun, 1, name);
 }
 
+enum qe_error qe_tun_new_cable(struct qe_tun *ret_ends[2])
+{
+	struct qe_tun *tuns[2] = {calloc(1, sizeof(*tuns[0])), calloc(1, sizeof(*tuns[1]))};
+	struct qe_cable_end ends[2];
+	enum qe_error error = tuns[0] && tuns[1] ? qe_cable_new(ends) : -ENOMEM;
+
+	if (error != QE_OK) {
+		free(tuns[0]);
+		free(tuns[1]);
+		return error;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		*tuns[i] = (struct qe_tun){.fd = qe_cable_fd(&ends[i]), .end = ends[i]};
+		ret_ends[i] = tuns[i];
+	}
+	return QE_OK;
+}
+
 struct qe_tun *qe_tun_free(struct qe_tun *tun)
 {
 	if (!tun)
 		return nullptr;
-	if (tun->fd >= 0)
+	if (tun->end.cable)
+		qe_cable_free(&tun->end);
+	else if (tun->fd >= 0)
 		close(tun->fd);
 	free(tun->scratch);
 	free(tun);
@@ -233,6 +255,8 @@ enum qe_error qe_tun_read(struct qe_tun *tun, uint8_t *to, size_t capacity,
 	struct iovec parts[] = {{&header, header_len}, {to, capacity}};
 	ssize_t n;
 
+	if (tun->end.cable)
+		return qe_cable_read(&tun->end, to, capacity, ret_offload, ret_len);
 	do
 		n = readv(tun->fd, parts, 2);
 	while (n < 0 && errno == EINTR);
@@ -326,6 +350,13 @@ static bool is_taken(const struct qe_tun *tun, const struct qe_offload *offload)
 enum qe_error qe_tun_write(
 	struct qe_tun *tun, const struct qe_offload *offload, const uint8_t *data, size_t len)
 {
+	if (tun->end.cable) {
+		enum qe_error error = qe_cable_write(&tun->end, offload, data, len);
+
+		if (error != QE_OK)
+			count_lost(tun, offload, len);
+		return error;
+	}
 	if (is_taken(tun, offload))
 		return write_one(tun, offload, data, len);
 	return write_split(tun, offload, data, len);

@@ -37,6 +37,11 @@ enum qe_error qe_tun_new(struct qe_tun **ret_tun, const char *name);
 /* The same with n queues, 1 to QE_WORKERS_MAX, from which packets come as qe_packet_worker says;
  * all or none. */
 enum qe_error qe_tun_new_queues(struct qe_tun *ret_tuns[], unsigned n, const char *name);
+/* No interface, but two ends in memory, each for one thread: what is written to one is read from
+ * the other, super-packets as they are. [0] is for a worker, [1] for who has an IP stack of his
+ * own. To be watched edge-triggered. A write that finds the other end behind gives -EAGAIN, and the
+ * descriptor tells when there is room. */
+enum qe_error qe_tun_new_cable(struct qe_tun *ret_ends[2]);
 struct qe_tun *qe_tun_free(struct qe_tun *tun); /* the last one removes the interface; NULL-safe */
 void qe_tun_counters_add(struct qe_tun_counters *sum, const struct qe_tun_counters *counters);
 
