@@ -57,6 +57,7 @@ enum qe_exit qe_command_policy_status(const struct qe_args *args);
 enum qe_exit qe_command_policy_explain(const struct qe_args *args);
 enum qe_exit qe_command_vpn_up(const struct qe_args *args);
 enum qe_exit qe_command_vpn_down(const struct qe_args *args);
+enum qe_exit qe_command_vpn_portal(const struct qe_args *args);
 enum qe_exit qe_command_vpn_status(const struct qe_args *args);
 enum qe_exit qe_command_vpn_panic_off(const struct qe_args *args);
 enum qe_exit qe_command_repair(const struct qe_args *args);

@@ -235,6 +235,21 @@ static const struct qe_command commands[] = {
 		.run = qe_command_vpn_down,
 	},
 	{
+		.name = "vpn portal",
+		.summary =
+			"Let web pages and names past the tunnel for a while, to log in somewhere.",
+		.description =
+			"For a network with a captive portal, while VPN mode is not "
+			"connected. HTTP, HTTPS\n"
+			"and DNS of this host go beside the tunnel until it connects, or the "
+			"time is over,\n"
+			"also if the daemon ends.",
+		.takes_socket = true,
+		.options = {{"minutes", 'm', "N", "For how long: 1 to 15 (default 5)."}},
+		.examples = {"quicether vpn portal", "quicether vpn portal --minutes 2"},
+		.run = qe_command_vpn_portal,
+	},
+	{
 		.name = "vpn status",
 		.summary = "Show how VPN mode stands.",
 		.takes_socket = true,

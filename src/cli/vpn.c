@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* vpn up, down and status: VPN mode. Changes are waited for as events, never by asking again. */
+/* vpn up, down, portal and status: VPN mode. Changes are waited for as events, never by asking
+ * again. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/output.h"
@@ -9,6 +11,8 @@
 #include "rpc/client.h"
 
 #define UP_TIMEOUT (15 * QE_SECOND)
+#define MINUTES_DEFAULT 5
+#define MINUTES_MAX 15
 #define TIME_AT 11 /* of "2026-11-21T09:44:31.207Z": the time of day */
 #define TIME_LEN 8
 
@@ -106,6 +110,40 @@ static void show_down(json_t *)
 enum qe_exit qe_command_vpn_down(const struct qe_args *args)
 {
 	return qe_call(args, "vpn.down", nullptr, show_down);
+}
+
+/* ---- portal ---- */
+
+static enum qe_exit parse_minutes(unsigned *ret_minutes, const struct qe_args *args)
+{
+	const char *text = qe_args_get(args, "minutes");
+	char *end;
+
+	*ret_minutes = MINUTES_DEFAULT;
+	if (!text)
+		return QE_EXIT_OK;
+	long minutes = strtol(text, &end, 10);
+	if (end == text || *end || minutes < 1 || minutes > MINUTES_MAX)
+		return qe_fail(args, QE_EXIT_USAGE, "--minutes %s: expected a number from 1 to %d",
+			text, MINUTES_MAX);
+	*ret_minutes = (unsigned)minutes;
+	return QE_EXIT_OK;
+}
+
+static void show_portal(json_t *)
+{
+	printf("Web pages and names go beside the tunnel now. Log in; it closes by itself.\n");
+}
+
+enum qe_exit qe_command_vpn_portal(const struct qe_args *args)
+{
+	unsigned minutes;
+	enum qe_exit code = parse_minutes(&minutes, args);
+
+	if (code != QE_EXIT_OK)
+		return code;
+	return qe_call(
+		args, "vpn.portal", json_pack("{s:i}", "seconds", (int)minutes * 60), show_portal);
 }
 
 /* ---- status ---- */

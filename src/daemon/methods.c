@@ -462,6 +462,22 @@ static void handle_vpn_down(void *ctx, struct qe_rpc_call *call, const json_t *)
 }
 
 /* Who looks is told within seconds if a gateway that nothing is sent to does not answer. */
+static void handle_vpn_portal(void *ctx, struct qe_rpc_call *call, const json_t *params)
+{
+	const struct qe_service *service = ctx;
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	json_int_t seconds = 0;
+
+	if (json_unpack((json_t *)params, "{s:I}", "seconds", &seconds) != 0 || seconds < 1 ||
+		seconds > QE_VPN_PORTAL_SECONDS_MAX)
+		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS, "vpn.portal wants {\"seconds\": 1 to %d}",
+			QE_VPN_PORTAL_SECONDS_MAX);
+	else
+		answer_vpn(service, call,
+			qe_vpn_open_portal(service->settings.vpn, (unsigned)seconds, &why), text);
+}
+
 static void handle_vpn_status(void *ctx, struct qe_rpc_call *call, const json_t *)
 {
 	const struct qe_service *service = ctx;
@@ -516,6 +532,8 @@ static const struct qe_rpc_method methods[] = {
 	{"vpn.up", handle_vpn_up,
 		"Send what this host sends through a gateway, and nothing beside it"},
 	{"vpn.down", handle_vpn_down, "Give the host back"},
+	{"vpn.portal", handle_vpn_portal,
+		"Let web pages and names past the tunnel for a while, to log in somewhere"},
 	{"vpn.status", handle_vpn_status, "How VPN mode stands"},
 	{"config.show", handle_config_show, "The configuration in effect"},
 	{"events.subscribe", handle_subscribe, "Get notifications from here on: vpn, peers"},

@@ -22,6 +22,7 @@
 #include "base/time.h"
 #include "crypto/node_id.h"
 #include "daemon/configured.h"
+#include "daemon/portal.h"
 #include "daemon/vpn_check.h"
 #include "daemon/vpn_report.h"
 
@@ -46,6 +47,10 @@ struct qe_vpn {
 	bool ipv4, ipv6;    /* that the gateway carries */
 
 	struct qe_vpn_plan plan; /* in effect while it is on */
+
+	struct qe_portal *portal;
+	qe_time portal_until; /* web and names go beside the tunnel; 0: they do not */
+	struct qe_alarm portal_alarm;
 };
 
 /* ---- the gateway ---- */
@@ -179,24 +184,15 @@ static enum qe_vpn_state assess(struct qe_vpn *vpn, struct qe_text *reason)
 	add_delay(vpn, &exit, reason);
 	if (reason->len == 0)
 		return QE_VPN_CONNECTED;
+	if (qe_portal_found(vpn->portal)) {
+		*reason = qe_text_init(reason->at, reason->size);
+		qe_text_add(reason, qe_portal_found(vpn->portal));
+		return QE_VPN_BLOCKED;
+	}
 	if (vpn->state != QE_VPN_CONNECTED &&
 		qe_time_since(vpn->lost_at, qe_clock_now()) >= patience)
 		return QE_VPN_BLOCKED;
 	return vpn->has_connected ? QE_VPN_RECONNECTING : QE_VPN_CONNECTING;
-}
-
-void qe_vpn_run(struct qe_vpn *vpn)
-{
-	char text[sizeof(vpn->reason)] = "";
-	struct qe_text reason = qe_text_init(text, sizeof(text));
-
-	if (vpn->on && vpn->has_interface)
-		enter(vpn, assess(vpn, &reason), text);
-}
-
-static void patience_ends(struct qe_alarm *alarm, qe_time)
-{
-	qe_vpn_run(QE_CONTAINER_OF(alarm, struct qe_vpn, alarm));
 }
 
 /* ---- the plan ---- */
@@ -222,12 +218,21 @@ static enum qe_error make_plan(
 	return error;
 }
 
+/* That are left, rounded up: the daemon shuts it before the kernel does. */
+static uint32_t portal_seconds(const struct qe_vpn *vpn)
+{
+	qe_time left = qe_time_since(qe_clock_now(), vpn->portal_until);
+
+	return (uint32_t)((left + QE_SECOND - 1) / QE_SECOND);
+}
+
 static enum qe_error put_plan(struct qe_vpn *vpn, struct qe_text *why)
 {
 	struct qe_vpn_plan plan;
 	enum qe_error error;
 
 	QE_TRY(make_plan(vpn, &plan, why));
+	plan.portal_seconds = portal_seconds(vpn);
 	if (vpn->on && qe_vpn_same_plan(&plan, &vpn->plan))
 		return QE_OK;
 	error = qe_helper_vpn(helper_of(vpn), &plan, why);
@@ -253,8 +258,79 @@ static void renew_plan(struct qe_vpn *vpn)
 
 void qe_vpn_host_changed(struct qe_vpn *vpn)
 {
+	qe_portal_host_changed(vpn->portal);
 	if (vpn->on)
 		renew_plan(vpn);
+}
+
+/* ---- a portal ---- */
+
+static void set_portal(struct qe_vpn *vpn, qe_time until)
+{
+	vpn->portal_until = until;
+	(void)!qe_loop_set_alarm(
+		vpn->settings.loop, &vpn->portal_alarm, until > 0 ? until : QE_TIME_NEVER);
+}
+
+static void shut_portal(struct qe_vpn *vpn)
+{
+	if (vpn->portal_until == 0)
+		return;
+	set_portal(vpn, 0);
+	renew_plan(vpn);
+	qe_log(vpn->settings.log, QE_LOG_INFO, "portal", nullptr,
+		"VPN mode: web pages and names go through the tunnel again");
+}
+
+static void portal_time_ends(struct qe_alarm *alarm, qe_time)
+{
+	shut_portal(QE_CONTAINER_OF(alarm, struct qe_vpn, portal_alarm));
+}
+
+enum qe_error qe_vpn_open_portal(struct qe_vpn *vpn, unsigned seconds, struct qe_text *why)
+{
+	const qe_time before = vpn->portal_until;
+	enum qe_error error;
+
+	if (vpn->state == QE_VPN_OFF || vpn->state == QE_VPN_CONNECTED) {
+		qe_text_addf(why, "VPN mode is %s: there is nothing in the way of a login",
+			qe_vpn_state_name(vpn->state));
+		return QE_ERR_NOT_FOUND;
+	}
+	set_portal(vpn, qe_clock_now() + seconds * QE_SECOND);
+	error = put_plan(vpn, why);
+	if (error != QE_OK) {
+		set_portal(vpn, before);
+		return error;
+	}
+	qe_log(vpn->settings.log, QE_LOG_WARN, "portal", nullptr,
+		"VPN mode: web pages and names go beside the tunnel for %u s", seconds);
+	qe_audit_add(
+		vpn->settings.audit, "vpn_portal", json_pack("{s:i}", "seconds", (int)seconds));
+	return QE_OK;
+}
+
+/* ---- again and again ---- */
+
+void qe_vpn_run(struct qe_vpn *vpn)
+{
+	char text[sizeof(vpn->reason)] = "";
+	struct qe_text reason = qe_text_init(text, sizeof(text));
+
+	if (!vpn->on || !vpn->has_interface)
+		return;
+	enter(vpn, assess(vpn, &reason), text);
+	if (vpn->state == QE_VPN_CONNECTED) {
+		shut_portal(vpn);
+		qe_portal_stop(vpn->portal);
+	} else {
+		qe_portal_look(vpn->portal, config_of(vpn)->vpn.captive_portal);
+	}
+}
+
+static void patience_ends(struct qe_alarm *alarm, qe_time)
+{
+	qe_vpn_run(QE_CONTAINER_OF(alarm, struct qe_vpn, alarm));
 }
 
 /* ---- up and down ---- */
@@ -325,6 +401,8 @@ enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why)
 		return error;
 	vpn->on = false;
 	qe_router_set_vpn(vpn->settings.router, false);
+	qe_portal_stop(vpn->portal);
+	set_portal(vpn, 0);
 	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, QE_TIME_NEVER);
 	enter(vpn, QE_VPN_OFF, "");
 	return set_exit(vpn, nullptr, why);
@@ -363,6 +441,24 @@ void qe_vpn_reconfigure(struct qe_vpn *vpn)
 
 /* ---- life ---- */
 
+static void portal_changed(void *ctx)
+{
+	qe_vpn_run(ctx);
+}
+
+static enum qe_error make_portal(struct qe_vpn *vpn)
+{
+	const struct qe_portal_settings settings = {
+		.loop = vpn->settings.loop,
+		.helper = helper_of(vpn),
+		.log = vpn->settings.log,
+		.changed = portal_changed,
+		.ctx = vpn,
+	};
+
+	return qe_portal_new(&vpn->portal, &settings);
+}
+
 enum qe_error qe_vpn_new(
 	struct qe_vpn **ret_vpn, const struct qe_vpn_settings *settings, struct qe_text *why)
 {
@@ -376,9 +472,11 @@ enum qe_error qe_vpn_new(
 	vpn->settings = *settings;
 	vpn->overlay = qe_node_id_overlay_addr(qe_node_get_id(settings->node));
 	vpn->alarm.ring = patience_ends;
+	vpn->portal_alarm.ring = portal_time_ends;
 	vpn->since = qe_clock_now();
 	vpn->was_wanted = exit != nullptr;
-	if (exit) {
+	error = make_portal(vpn);
+	if (error == QE_OK && exit) {
 		vpn->via = *exit;
 		error = put_plan(vpn, why);
 		vpn->on = error == QE_OK;
@@ -414,6 +512,8 @@ struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye)
 		enter(vpn, QE_VPN_OFF, "the daemon ends");
 	else if (vpn->on)
 		enter(vpn, QE_VPN_BLOCKED, "the daemon ends, and what blocks stays");
+	set_portal(vpn, 0);
+	vpn->portal = qe_portal_free(vpn->portal);
 	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, QE_TIME_NEVER);
 	free(vpn);
 	return nullptr;
@@ -429,5 +529,6 @@ json_t *qe_vpn_status(const struct qe_vpn *vpn)
 		.ipv4 = vpn->on && vpn->ipv4,
 		.ipv6 = vpn->on && vpn->ipv6,
 		.plan = vpn->on ? &vpn->plan : nullptr,
+		.portal_until = vpn->portal_until,
 	});
 }

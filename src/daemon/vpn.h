@@ -49,6 +49,9 @@ void qe_vpn_set_endpoints(struct qe_vpn *vpn, const struct qe_endpoints *endpoin
 enum qe_error qe_vpn_up(struct qe_vpn *vpn, const char *via, struct qe_text *why);
 /* That it is off is no error. */
 enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why);
+/* HTTP, HTTPS and DNS of this host go beside the tunnel for so long, or until it is connected: for
+ * the login at a captive portal. An error if it is off, or connected. */
+enum qe_error qe_vpn_open_portal(struct qe_vpn *vpn, unsigned seconds, struct qe_text *why);
 /* The result of "vpn.status"; NULL without memory. */
 json_t *qe_vpn_status(const struct qe_vpn *vpn);
 

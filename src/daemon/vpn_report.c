@@ -4,6 +4,7 @@
 #include "crypto/node_id.h"
 #include "daemon/audit.h"
 #include "net/addr.h"
+#include "os/clock.h"
 
 const char *qe_vpn_state_name(enum qe_vpn_state state)
 {
@@ -82,6 +83,18 @@ static void add_plan(json_t *json, const struct qe_vpn_plan *plan)
 	json_object_set_new(json, "kill_switch", json_string(plan->kill_switch ? "holds" : "off"));
 }
 
+/* It lies ahead; 0: null. */
+static json_t *until_json(qe_time at)
+{
+	int64_t left = (int64_t)(qe_time_since(qe_clock_now(), at) / QE_MILLISECOND);
+	char text[QE_CLOCK_TEXT_SIZE];
+
+	if (at == 0)
+		return json_null();
+	qe_clock_format(text, qe_clock_wall_ms() + left);
+	return json_string(text);
+}
+
 json_t *qe_vpn_report_json(const struct qe_vpn_report *report)
 {
 	char since[QE_CLOCK_TEXT_SIZE];
@@ -92,6 +105,7 @@ json_t *qe_vpn_report_json(const struct qe_vpn_report *report)
 		qe_vpn_state_name(report->state), "reason", report->reason, "via",
 		via_json(report->via), "since", since, "families", families_json(report),
 		"tunnelled", "excluded", "lan", "kill_switch", "off");
+	json_object_set_new(json, "portal_until", until_json(report->portal_until));
 	if (json && report->plan)
 		add_plan(json, report->plan);
 	return json;

@@ -21,6 +21,7 @@ struct qe_vpn_report {
 	qe_time since;
 	bool ipv4, ipv6;                /* that the gateway carries */
 	const struct qe_vpn_plan *plan; /* in effect; NULL: none */
+	qe_time portal_until;           /* 0: it is shut */
 };
 
 const char *qe_vpn_state_name(enum qe_vpn_state state);
