@@ -266,9 +266,9 @@ static void fill_route(struct rtnl_route *route, struct nl_addr *destination, ui
 	rtnl_route_set_priority(route, from->metric);
 	rtnl_route_set_table(route, table);
 	rtnl_route_set_type(route, types[from->route.type]);
-	rtnl_route_set_scope(route, leads && nl_addr_get_family(destination) == AF_INET
-					    ? RT_SCOPE_LINK
-					    : RT_SCOPE_UNIVERSE);
+	/* And not that of a link: where somebody adds a route by way of a router without naming an
+	 * interface, the kernel looks for the router on links, and would find it in the tunnel. */
+	rtnl_route_set_scope(route, RT_SCOPE_UNIVERSE);
 	if (leads)
 		add_hop(route, from->index);
 }
