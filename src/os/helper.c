@@ -429,9 +429,7 @@ static enum qe_error set_dns(struct qe_helper *helper, const char *search,
 	QE_TRY(receive(helper, request.number, &answer, nullptr));
 	answer.why[sizeof(answer.why) - 1] = '\0';
 	qe_text_add(why, answer.why);
-	if (answer.error == QE_OK && answer.n != 1)
-		return -EPIPE;
-	if (answer.error == QE_OK)
+	if (answer.n == 1)
 		*ret = answer.dns;
 	return (enum qe_error)answer.error;
 }

@@ -448,16 +448,14 @@ static enum qe_error set_dns(struct state *state, const struct qe_helper_request
 {
 	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
 	char domain[QE_HELPER_DOMAIN_MAX + 1] = "";
-	enum qe_error error;
 
 	memcpy(domain, request->domain, request->n);
 	if (!is_domain(domain))
 		return QE_ERR_RANGE;
 	QE_TRY(need_journal(state));
 	state->dns.journal = state->journal;
-	error = qe_host_dns_set(&state->dns, domain[0] ? domain : nullptr, &answer->dns, &why);
-	answer->n = error == QE_OK;
-	return error;
+	answer->n = 1;
+	return qe_host_dns_set(&state->dns, domain[0] ? domain : nullptr, &answer->dns, &why);
 }
 
 static enum qe_error unset_dns(struct state *state)

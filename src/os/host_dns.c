@@ -14,8 +14,15 @@
 #include "os/resolvconf.h"
 #include "os/resolved.h"
 
-constexpr char resolv_conf[] = "/etc/resolv.conf";
+constexpr char resolv_conf[] = QE_HOST_DNS_RESOLV_CONF;
 constexpr char nsswitch[] = "/etc/nsswitch.conf";
+
+const char *qe_host_dns_method_name(enum qe_host_dns_method method)
+{
+	static const char *const names[] = {"none", "systemd-resolved", "resolvconf", resolv_conf};
+
+	return names[method];
+}
 
 static uint8_t bit(enum qe_host_dns_method method)
 {
@@ -81,13 +88,13 @@ static void add_upstreams(struct qe_host_dns_answer *answer, const struct qe_res
 }
 
 /* Where those who stand between keep what they ask themselves. */
-static const char *const behind[] = {"/run/systemd/resolve/resolv.conf",
+static const char *const behind[] = {QE_HOST_DNS_RESOLVED_CONF,
 	"/run/NetworkManager/no-stub-resolv.conf", "/run/dnsmasq/resolv.conf"};
 
 /* Those known from before stay where ours is all that can be found. */
-static void find_upstreams(struct qe_host_dns *dns, const struct qe_resolv_conf *conf)
+static void find_upstreams(struct qe_host_dns_answer *answer, const struct qe_resolv_conf *conf)
 {
-	struct qe_host_dns_answer found = {};
+	struct qe_host_dns_answer found = {.method = answer->method};
 	struct qe_resolv_conf other;
 
 	add_upstreams(&found, conf);
@@ -95,10 +102,16 @@ static void find_upstreams(struct qe_host_dns *dns, const struct qe_resolv_conf 
 		if (qe_resolv_file_read(&other, behind[i]) == QE_OK)
 			add_upstreams(&found, &other);
 	}
-	if (found.n_upstream == 0)
-		return;
-	found.method = dns->answer.method;
-	dns->answer = found;
+	if (found.n_upstream > 0)
+		*answer = found;
+}
+
+void qe_host_dns_find_upstreams(struct qe_host_dns_answer *answer)
+{
+	struct qe_resolv_conf conf = {};
+
+	(void)!qe_resolv_file_read(&conf, resolv_conf);
+	find_upstreams(answer, &conf);
 }
 
 /* ---- the ways ---- */
@@ -188,7 +201,7 @@ static void look(struct qe_host_dns *dns, const char *search, struct qe_resolv_c
 	else if (qe_resolv_file_holds(&dns->file, resolv_conf))
 		return;
 	(void)!qe_resolv_file_read(ret_now, resolv_conf);
-	find_upstreams(dns, ret_now);
+	find_upstreams(&dns->answer, ret_now);
 	choose_words(dns, ret_now, search);
 }
 
@@ -225,13 +238,11 @@ enum qe_error qe_host_dns_set(struct qe_host_dns *dns, const char *search,
 		error = use_resolved(dns, search, why);
 	if (!stub || error != QE_OK)
 		second = change_file(dns, &now, why);
-	if (second != QE_OK) {
-		(void)!qe_host_dns_unset(dns);
-		return second;
-	}
-	dns->answer.method = first_used(dns);
+	dns->answer.method = second == QE_OK ? first_used(dns) : QE_HOST_DNS_NONE;
 	*ret_answer = dns->answer;
-	return QE_OK;
+	if (second != QE_OK)
+		(void)!qe_host_dns_unset(dns);
+	return second;
 }
 
 bool qe_host_dns_holds(const struct qe_host_dns *dns)

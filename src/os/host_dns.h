@@ -14,6 +14,10 @@
 #define QE_HOST_DNS_SERVER ((struct qe_addr){QE_FAMILY_IPV4, {127, 0, 0, 84}})
 #define QE_HOST_DNS_UPSTREAMS_MAX 8
 
+#define QE_HOST_DNS_RESOLV_CONF "/etc/resolv.conf"
+/* Written by systemd-resolved whenever something changes, and when it starts. */
+#define QE_HOST_DNS_RESOLVED_CONF "/run/systemd/resolve/resolv.conf"
+
 enum qe_host_dns_method : uint8_t {
 	QE_HOST_DNS_NONE,
 	QE_HOST_DNS_RESOLVED,   /* systemd-resolved, by D-Bus */
@@ -28,6 +32,11 @@ struct qe_host_dns_answer {
 	size_t n_upstream;
 };
 
+const char *qe_host_dns_method_name(enum qe_host_dns_method method);
+/* Whom the host asks now, as far as files tell, and ours is not in the way: to be asked without any
+ * privilege. The method stays. */
+void qe_host_dns_find_upstreams(struct qe_host_dns_answer *answer);
+
 /* What has been done of it. */
 struct qe_host_dns {
 	char interface[QE_INTERFACE_NAME_SIZE];
@@ -40,8 +49,8 @@ struct qe_host_dns {
 
 void qe_host_dns_init(struct qe_host_dns *dns, const char *interface);
 /* All names are asked of QE_HOST_DNS_SERVER; again, if somebody has changed it meanwhile. search: a
- * domain, or NULL. On an error, of which *why says each way that was tried, names are asked as
- * before. */
+ * domain, or NULL. *why says of each way that failed, even where another one went well. On an error
+ * names are asked as before, and the answer has the upstreams all the same. */
 enum qe_error qe_host_dns_set(struct qe_host_dns *dns, const char *search,
 	struct qe_host_dns_answer *ret_answer, struct qe_text *why);
 /* Whether it is so still. */
