@@ -209,7 +209,6 @@ static enum qe_error make_plan(
 	const struct qe_vpn_facts facts = {
 		.overlay = &vpn->overlay,
 		.gateway = gateway_of(vpn),
-		.has_interface = vpn->has_interface,
 	};
 	enum qe_error error = qe_vpn_make_plan(ret_plan, config, &facts, vpn->settings.netlink);
 
@@ -494,6 +493,7 @@ enum qe_error qe_vpn_start(struct qe_vpn *vpn, struct qe_text *why)
 	vpn->has_interface = true;
 	if (!vpn->on)
 		return QE_OK;
+	vpn->plan = (struct qe_vpn_plan){}; /* there is something now that routes can lead into */
 	QE_TRY(put_plan(vpn, why));
 	begin(vpn);
 	return QE_OK;

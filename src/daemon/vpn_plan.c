@@ -141,8 +141,8 @@ enum qe_error qe_vpn_make_plan(struct qe_vpn_plan *ret_plan, const struct qe_con
 {
 	bool lan = config->vpn.lan == QE_VPN_LAN_ALLOW;
 	struct qe_vpn_plan plan = {
-		.system = facts->has_interface,
-		.only = facts->has_interface,
+		.system = true,
+		.only = true,
 		.kill_switch = config->vpn.kill_switch,
 		.dns = config->vpn.dns_mode != QE_VPN_DNS_OFF,
 		.multicast = lan,

@@ -11,7 +11,6 @@
 struct qe_vpn_facts {
 	const struct qe_addr *overlay;        /* this node's own */
 	const struct qe_config_peer *gateway; /* that it goes through; NULL: none */
-	bool has_interface;                   /* that anything could go into */
 };
 
 /* Of the host's networks counts what its own addresses lie in, and never what a route says: those

@@ -148,7 +148,7 @@ static void add(struct table *table, const struct qe_prefix *prefix, enum qe_pol
 	table->routes[table->n++] = (struct qe_policy_route){*prefix, type};
 }
 
-/* Where the tunnel is gone, the packets must not come to the next rule. */
+/* Where the tunnel is gone, or not there yet, the packets must not come to the next rule. */
 static void add_into(struct table *table, const struct qe_prefix *prefix)
 {
 	add(table, prefix, QE_POLICY_UNREACHABLE);
@@ -206,6 +206,17 @@ static enum qe_error journal_change(struct qe_vpn_host *host, const char *kind, 
 	return qe_journal_add(host->journal, &entry, 1);
 }
 
+static void leave_out_ways_in(struct table *table)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->n; i++) {
+		if (table->routes[i].type != QE_POLICY_INTO)
+			table->routes[kept++] = table->routes[i];
+	}
+	table->n = kept;
+}
+
 static enum qe_error set_table(struct qe_vpn_host *host, const struct qe_vpn_plan *plan,
 	const struct part *part, size_t family)
 {
@@ -213,9 +224,9 @@ static enum qe_error set_table(struct qe_vpn_host *host, const struct qe_vpn_pla
 	unsigned index = if_nametoindex(host->interface);
 	char name[24];
 
-	if (index == 0)
-		return -ENODEV;
 	part->fill(&table, plan);
+	if (index == 0)
+		leave_out_ways_in(&table);
 	snprintf(name, sizeof(name), "%s/%u", families[family].name, part->table);
 	QE_TRY(journal_change(host, QE_JOURNAL_ROUTES, name));
 	return qe_policy_table_set(

@@ -180,8 +180,15 @@ static void test_on_and_off(void **)
 	setenv("JOURNAL", journal_path, 1);
 	snprintf(before, sizeof(before), "%s", host_state());
 	helper = start();
-	assert_int_equal(set(helper, &plan), -ENODEV);
+	/* Nothing leaves before there is a tunnel, either. */
+	assert_int_equal(set(helper, &plan), QE_OK);
+	assert_false(leads("8.8.8.8", "dev"));
+	assert_false(leads("2001:db8::1", "dev"));
+	assert_true(leads("8.8.8.8 mark 20805", "dev other"));
+	assert_true(says("nft list chain inet quicether_vpn leaving", "policy drop"));
+	assert_int_equal(set(helper, nullptr), QE_OK);
 	assert_string_equal(host_state(), before);
+	assert_int_equal(set(helper, &plan), QE_OK);
 	tun = open_tun("tunnel");
 	assert_int_equal(set(helper, &plan), QE_OK);
 	check_all_on();
