@@ -148,6 +148,15 @@ enum qe_exit qe_command_vpn_portal(const struct qe_args *args)
 
 /* ---- status ---- */
 
+/* For programs: a line of its own. Takes the reference. */
+static void print_line(json_t *json)
+{
+	json_dumpf(json, stdout, JSON_COMPACT);
+	printf("\n");
+	fflush(stdout);
+	json_decref(json);
+}
+
 /* Takes the reference. */
 static void show_event(const struct qe_args *args, json_t *event)
 {
@@ -155,12 +164,11 @@ static void show_event(const struct qe_args *args, json_t *event)
 	const char *reason = json_string_value(qe_get(event, "reason"));
 
 	if (qe_args_get(args, "json")) {
-		json_dumpf(event, stdout, JSON_COMPACT);
-		printf("\n");
-	} else {
-		printf("%.*s %s%s%s\n", TIME_LEN, strlen(time) > TIME_AT ? time + TIME_AT : time,
-			qe_get_text(event, "state"), reason ? ": " : "", reason ? reason : "");
+		print_line(event);
+		return;
 	}
+	printf("%.*s %s%s%s\n", TIME_LEN, strlen(time) > TIME_AT ? time + TIME_AT : time,
+		qe_get_text(event, "state"), reason ? ": " : "", reason ? reason : "");
 	fflush(stdout);
 	json_decref(event);
 }
@@ -186,7 +194,9 @@ enum qe_exit qe_command_vpn_status(const struct qe_args *args)
 
 	if (code == QE_EXIT_OK)
 		code = qe_call_raw(args, "vpn.status", nullptr, &status);
-	if (code == QE_EXIT_OK)
+	if (code == QE_EXIT_OK && stay && qe_args_get(args, "json"))
+		print_line(status);
+	else if (code == QE_EXIT_OK)
 		code = show(args, status);
 	fflush(stdout);
 	if (code == QE_EXIT_OK && stay)

@@ -116,7 +116,7 @@ const struct qe_schema_key qe_schema[QE_SCHEMA_KEYS] = {
 			"(off) "
 			"whoever did before."},
 	{"vpn", "captive_portal", &qe_type_url, AT(vpn.captive_portal),
-		.example = "http://portal.example.net/",
+		.example = "http://203.0.113.80/",
 		.help = "A page of yours that answers 204 (no content). Another answer, while VPN "
 			"mode "
 			"cannot connect, is a captive portal's."},

@@ -145,7 +145,8 @@ const struct qe_schema_type qe_type_domain = {
 
 /* ---- URL ---- */
 
-/* HTTP only: a portal cannot answer in the name of an HTTPS server. */
+/* HTTP only: a portal cannot answer in the name of an HTTPS server. An address only: it is asked
+ * for beside the tunnel, and names are looked up through it. */
 const char *qe_url_parse(struct qe_url *ret_url, const char *text)
 {
 	char authority[QE_URL_HOST_SIZE + 8] = "";
@@ -165,9 +166,11 @@ const char *qe_url_parse(struct qe_url *ret_url, const char *text)
 	if (len < sizeof authority)
 		memcpy(authority, text, len);
 	url.path = text + len;
-	if (!qe_type_split_host(url.host, sizeof url.host, &url.port, authority, HTTP_PORT) ||
-		!qe_type_is_host(url.host))
+	if (!qe_type_split_host(url.host, sizeof url.host, &url.server.port, authority, HTTP_PORT))
 		return "names no host";
+	if (qe_addr_parse(&url.server.addr, url.host) != QE_OK ||
+		qe_addr_is_multicast(&url.server.addr) || qe_addr_is_unspecified(&url.server.addr))
+		return "has no address where the host belongs";
 	*ret_url = url;
 	return nullptr;
 }
@@ -185,7 +188,7 @@ static bool parse_url(void *to, const char *text, [[maybe_unused]] const struct 
 
 const struct qe_schema_type qe_type_url = {
 	.name = "URL",
-	.expected = "a URL of a page over HTTP",
+	.expected = "a URL of a page over HTTP, of a host by its address,",
 	.size = sizeof(char *),
 	.text = true,
 	.parse = parse_url,

@@ -2,14 +2,14 @@
 /* URLs of plain HTTP, as far as a page to probe needs them. */
 #pragma once
 
-#include <stdint.h>
+#include "quicether.h"
 
 #define QE_URL_MAX 255
-#define QE_URL_HOST_SIZE 254
+#define QE_URL_HOST_SIZE 64
 
 struct qe_url {
-	char host[QE_URL_HOST_SIZE]; /* an address without brackets, or a name */
-	uint16_t port;
+	char host[QE_URL_HOST_SIZE]; /* its address as it is written, without brackets */
+	struct qe_endpoint server;
 	const char *path; /* within the text; "" stands for "/" */
 };
 

@@ -80,10 +80,9 @@ static enum qe_error ask(struct qe_portal *portal)
 	struct qe_url url;
 	int fd;
 
-	if (qe_url_parse(&url, portal->url) ||
-		qe_addr_parse(&request.server.addr, url.host) != QE_OK)
-		return QE_ERR_NOT_FOUND;
-	request.server.port = url.port;
+	if (qe_url_parse(&url, portal->url))
+		return QE_ERR_SYNTAX;
+	request.server = url.server;
 	request.host = url.host;
 	request.path = url.path;
 	QE_TRY(qe_helper_marked_socket(

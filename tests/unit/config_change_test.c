@@ -49,7 +49,7 @@ static const struct {
 	{"vpn.lan", "\"allow\""},
 	{"vpn.kill_switch", "false"},
 	{"vpn.dns", "\"off\""}, /* as empty a list as "gateway" */
-	{"vpn.captive_portal", "\"http://portal.example.net/\""},
+	{"vpn.captive_portal", "\"http://203.0.113.80/\""},
 	{"dns.domains", "corp.example=10.0.0.53"},
 	{"dns.network", "\"home\""},
 	{"security.pq", "\"preferred\""},

@@ -237,15 +237,17 @@ static const struct {
 		"IPv6 address such as \"10.0.0.53\""},
 	{"[vpn]\ncaptive_portal = \"https://x.example/\"\n",
 		"c.toml:2:18: vpn.captive_portal: \"https://x.example/\" does not begin with "
-		"http://; expected a URL of a page over HTTP such as "
-		"\"http://portal.example.net/\""},
+		"http://; expected a URL of a page over HTTP, of a host by its address, such as "
+		"\"http://203.0.113.80/\""},
 	{"[vpn]\ncaptive_portal = \"http://a@b/\"\n",
-		"c.toml:2:18: vpn.captive_portal: \"http://a@b/\" names no host; expected a URL of "
-		"a page over HTTP such as \"http://portal.example.net/\""},
-	{"[vpn]\ncaptive_portal = \"http://b/ x\"\n",
-		"c.toml:2:18: vpn.captive_portal: \"http://b/ x\" has a character that it cannot "
-		"have; expected a URL of a page over HTTP such as "
-		"\"http://portal.example.net/\""},
+		"c.toml:2:18: vpn.captive_portal: \"http://a@b/\" has no address where the host "
+		"belongs; expected a URL of "
+		"a page over HTTP, of a host by its address, such as \"http://203.0.113.80/\""},
+	{"[vpn]\ncaptive_portal = \"http://203.0.113.80/ x\"\n",
+		"c.toml:2:18: vpn.captive_portal: \"http://203.0.113.80/ x\" has a character that "
+		"it cannot "
+		"have; expected a URL of a page over HTTP, of a host by its address, such as "
+		"\"http://203.0.113.80/\""},
 	/* domains */
 	{"[dns]\ndomains = [\"corp.example\"]\n",
 		"c.toml:2:11: dns.domains: is an array; expected a table of domains and the "
