@@ -235,6 +235,7 @@ struct qe_config *qe_config_free(struct qe_config *config)
 	}
 	free(config->peers);
 	free(config->local);
+	free(config->forward);
 	free(config->file);
 	free(config->socket_path);
 	free(config);

@@ -208,6 +208,24 @@ static enum qe_error join_local(struct qe_config *config)
 	return QE_OK;
 }
 
+static enum qe_error join_forward(struct qe_config *config)
+{
+	static const struct qe_prefix everything[] = {
+		{.addr.family = QE_FAMILY_IPV4}, {.addr.family = QE_FAMILY_IPV6}};
+	const struct qe_config_list *subnets = &config->network.forward_subnets;
+
+	config->forward = calloc(subnets->n + 2, sizeof *config->forward);
+	if (!config->forward)
+		return -ENOMEM;
+	for (size_t i = 0; i < subnets->n; i++) {
+		if (!config->network.exit || subnets->prefixes[i].length > 0)
+			config->forward[config->n_forward++] = subnets->prefixes[i];
+	}
+	for (size_t i = 0; config->network.exit && i < 2; i++)
+		config->forward[config->n_forward++] = everything[i];
+	return QE_OK;
+}
+
 /* No name is a NodeId. */
 size_t qe_config_find_peer(const struct qe_config *config, const char *text)
 {
@@ -250,6 +268,7 @@ static enum qe_error finish(struct qe_builder *builder, const char *socket_path)
 	if (!config->socket_path)
 		return -ENOMEM;
 	QE_TRY(join_local(config));
+	QE_TRY(join_forward(config));
 	for (size_t i = 0; i < config->n_peers; i++)
 		QE_TRY(join_prefixes(&config->peers[i]));
 	find_gateways(config);

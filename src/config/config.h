@@ -178,6 +178,10 @@ struct qe_config {
 	 * address. */
 	struct qe_prefix *local;
 	size_t n_local;
+	/* What it forwards for without owning it: forward_subnets, and everything if it is an exit.
+	 */
+	struct qe_prefix *forward;
+	size_t n_forward;
 	struct qe_origin origins[QE_CONFIG_KEYS];
 };
 

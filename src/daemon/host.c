@@ -200,40 +200,6 @@ bool qe_host_is_overlay(const struct qe_prefix *prefix)
 	return qe_prefix_covers(&overlay_network, prefix);
 }
 
-/* ---- forwarding ---- */
-
-static bool has_family(const struct qe_config_list *list, enum qe_family family)
-{
-	for (size_t i = 0; i < list->n; i++) {
-		if (list->prefixes[i].addr.family == family)
-			return true;
-	}
-	return false;
-}
-
-static bool forwards(const struct qe_config *config, enum qe_family family)
-{
-	return has_family(&config->network.advertise_subnets, family) ||
-	       has_family(&config->network.forward_subnets, family);
-}
-
-enum qe_error qe_host_route_for_others(
-	struct qe_helper *helper, const struct qe_config *config, struct qe_text *why)
-{
-	const struct qe_config_list *masquerade = &config->network.masquerade;
-	enum qe_error forward = qe_helper_forward(
-		helper, forwards(config, QE_FAMILY_IPV4), forwards(config, QE_FAMILY_IPV6));
-	enum qe_error translate;
-
-	if (forward != QE_OK)
-		qe_text_addf(why,
-			"this host cannot be made to forward: %s: \"sysctl -w "
-			"net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1\" does; ",
-			qe_error_text(forward));
-	translate = qe_helper_masquerade(helper, masquerade->prefixes, masquerade->n, why);
-	return forward != QE_OK ? forward : translate;
-}
-
 /* ---- changes ---- */
 
 struct fingerprint {

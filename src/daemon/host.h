@@ -26,12 +26,6 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, struct qe_helper *helpe
 enum qe_error qe_host_change_addrs(struct qe_helper *helper, const struct qe_config *from,
 	const struct qe_config *to, struct qe_text *why);
 
-/* Makes the host forward the families of what it forwards for: advertise_subnets and
- * forward_subnets; and translate addresses where masquerade says so. On an error *why has all that
- * could not be done. */
-enum qe_error qe_host_route_for_others(
-	struct qe_helper *helper, const struct qe_config *config, struct qe_text *why);
-
 /* Whether a prefix lies in the network of all overlay addresses, which has its route. */
 bool qe_host_is_overlay(const struct qe_prefix *prefix);
 

@@ -211,6 +211,18 @@ struct plan {
 	struct qe_policy_draft *policy;
 };
 
+static enum qe_error admit(const struct qe_reload_parts *parts, const struct qe_config *next,
+	struct qe_diagnostics *diagnostics)
+{
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	enum qe_error error = qe_router_admit(parts->router, next, &why);
+
+	if (error != QE_OK && text[0])
+		qe_diagnostics_add(diagnostics, "reload", 0, 0, nullptr, "network.exit: %s", text);
+	return error;
+}
+
 static enum qe_error load(const struct qe_reload_parts *parts, struct plan *ret_plan,
 	struct qe_diagnostics *diagnostics)
 {
@@ -219,6 +231,8 @@ static enum qe_error load(const struct qe_reload_parts *parts, struct plan *ret_
 
 	QE_TRY(qe_config_load(&plan.config, parts->inputs, diagnostics));
 	error = qe_config_check_identity(plan.config, qe_key_get_id(parts->key), diagnostics);
+	if (error == QE_OK)
+		error = admit(parts, plan.config, diagnostics);
 	if (error == QE_OK)
 		error = qe_policy_keeper_draft(
 			parts->policy, &plan.policy, plan.config, diagnostics);

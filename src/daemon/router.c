@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "daemon/gateway.h"
 #include "daemon/host.h"
 #include "daemon/lan.h"
 #include "daemon/router.h"
@@ -14,6 +15,7 @@ struct qe_router {
 	struct qe_loop *loop;
 	struct qe_watch watch;
 	struct qe_host_routes *routes;
+	struct qe_gateway *gateway;
 	struct qe_lan *lan;
 	struct qe_router_sink sink;
 };
@@ -102,6 +104,7 @@ struct qe_router *qe_router_free(struct qe_router *router)
 {
 	if (!router)
 		return nullptr;
+	qe_gateway_free(router->gateway);
 	qe_host_routes_free(router->routes);
 	qe_helper_free(router->helper);
 	free(router);
@@ -134,6 +137,33 @@ static enum qe_error watch_helper(struct qe_router *router)
 	return error;
 }
 
+/* ---- for others ---- */
+
+/* Without it the node still serves its own host. */
+static void forward(struct qe_router *router)
+{
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+
+	if (qe_gateway_forward(router->gateway, router->config, &why) != QE_OK)
+		qe_log(router->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s", text);
+}
+
+static void guard(struct qe_router *router)
+{
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+
+	if (qe_gateway_guard(router->gateway, router->config, &why) != QE_OK)
+		qe_log(router->log, QE_LOG_ERROR, "no_translation", nullptr, "%s", text);
+}
+
+enum qe_error qe_router_admit(
+	struct qe_router *router, const struct qe_config *config, struct qe_text *why)
+{
+	return config->network.exit ? qe_gateway_guard(router->gateway, config, why) : QE_OK;
+}
+
 /* ---- routes ---- */
 
 static void say_routes_failed(const struct qe_router *router, enum qe_error error)
@@ -156,6 +186,8 @@ void qe_router_set_route(struct qe_router *router, const struct qe_prefix *prefi
 void qe_router_host_changed(struct qe_router *router)
 {
 	qe_host_routes_host_changed(router->routes);
+	if (router->config->network.exit)
+		guard(router);
 }
 
 void qe_router_run(struct qe_router *router)
@@ -195,21 +227,20 @@ static void lan_changed(void *ctx, const struct qe_prefix *unreachable, size_t n
 
 static size_t copy_offers(struct qe_prefix *to, const struct qe_config *config)
 {
-	const struct qe_config_list *lists[] = {
-		&config->network.advertise_subnets, &config->network.forward_subnets};
+	const struct qe_config_list *advertised = &config->network.advertise_subnets;
 	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		for (size_t j = 0; j < lists[i]->n; j++)
-			to[n++] = lists[i]->prefixes[j];
-	}
+	for (size_t i = 0; i < advertised->n; i++)
+		to[n++] = advertised->prefixes[i];
+	for (size_t i = 0; i < config->n_forward; i++)
+		to[n++] = config->forward[i];
 	return n;
 }
 
 static enum qe_error configure_lan(struct qe_router *router)
 {
 	const struct qe_config *config = router->config;
-	size_t most = config->network.advertise_subnets.n + config->network.forward_subnets.n;
+	size_t most = config->network.advertise_subnets.n + config->n_forward;
 	struct qe_prefix *offers = calloc(most + 1, sizeof(*offers));
 	struct qe_lan_settings settings = {
 		.tun_name = config->network.tun_name,
@@ -236,16 +267,6 @@ void qe_router_link_changed(struct qe_router *router)
 
 /* ---- start and changes ---- */
 
-/* Without it the node still serves its own host. */
-static void route_for_others(struct qe_router *router)
-{
-	char text[400] = "";
-	struct qe_text why = qe_text_init(text, sizeof(text));
-
-	if (qe_host_route_for_others(router->helper, router->config, &why) != QE_OK)
-		qe_log(router->log, QE_LOG_WARN, "no_forwarding", nullptr, "%s", text);
-}
-
 static enum qe_error start_watching(struct qe_router *router, struct qe_netlink *netlink)
 {
 	QE_TRY(watch_helper(router));
@@ -266,7 +287,10 @@ enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
 	if (!has_overlay)
 		qe_log(router->log, QE_LOG_WARN, "no_ipv6", nullptr,
 			"this host has no IPv6: overlay addresses cannot be reached from it");
-	route_for_others(router);
+	QE_TRY(qe_gateway_new(&router->gateway, router->helper, netlink));
+	QE_TRY(qe_router_admit(router, router->config, why));
+	guard(router);
+	forward(router);
 	qe_host_routes_start(router->routes, netlink);
 	qe_router_run(router);
 	error = start_watching(router, netlink);
@@ -293,7 +317,8 @@ void qe_router_reconfigure(struct qe_router *router, const struct qe_config *con
 	if (qe_host_change_addrs(router->helper, router->config, config, &why) != QE_OK)
 		qe_log(router->log, QE_LOG_ERROR, "addresses_failed", nullptr, "%s", text);
 	router->config = config;
-	route_for_others(router);
+	guard(router);
+	forward(router);
 	error = qe_host_routes_configure(router->routes, &settings);
 	if (error == QE_OK)
 		error = configure_lan(router);

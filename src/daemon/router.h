@@ -40,6 +40,10 @@ enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
 /* Before the loop and the netlink socket go. */
 void qe_router_stop(struct qe_router *router);
 
+/* What must hold before the node takes up another configuration: an exit's table of the host's
+ * networks. On an error what was before holds, and *why says what cannot be done. */
+enum qe_error qe_router_admit(
+	struct qe_router *router, const struct qe_config *config, struct qe_text *why);
 /* Another configuration, of which all but the interface's name and MTU is taken up. What fails is
  * logged. */
 void qe_router_reconfigure(struct qe_router *router, const struct qe_config *config);

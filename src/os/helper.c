@@ -218,8 +218,7 @@ static enum qe_error send_request(struct qe_helper *helper, struct qe_helper_req
 {
 	size_t size = offsetof(struct qe_helper_request, prefixes) + n * sizeof(*prefixes);
 
-	if (request->kind == QE_HELPER_VPN && request->flags & QE_HELPER_ON)
-		size += sizeof(request->plan);
+	size += qe_helper_body_size(request);
 	if (n > QE_HELPER_PREFIXES_MAX)
 		return QE_ERR_FULL;
 	request->number = ++helper->number;
@@ -318,13 +317,16 @@ enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6)
 	return ask_of_families(helper, QE_HELPER_FORWARD, ipv4, ipv6);
 }
 
-enum qe_error qe_helper_masquerade(
-	struct qe_helper *helper, const struct qe_prefix *prefixes, size_t n, struct qe_text *why)
+enum qe_error qe_helper_gateway(
+	struct qe_helper *helper, const struct qe_nft_gateway *gateway, struct qe_text *why)
 {
-	struct qe_helper_request request = {.kind = QE_HELPER_MASQUERADE};
+	struct qe_helper_request request = {
+		.kind = QE_HELPER_GATEWAY, .flags = gateway ? QE_HELPER_ON : 0};
 	struct qe_helper_answer answer;
 
-	QE_TRY(ask(helper, &request, prefixes, n, &answer));
+	if (gateway)
+		request.gateway = *gateway;
+	QE_TRY(ask(helper, &request, nullptr, 0, &answer));
 	answer.why[sizeof(answer.why) - 1] = '\0';
 	qe_text_add(why, answer.why);
 	return (enum qe_error)answer.error;

@@ -7,8 +7,7 @@
  */
 #pragma once
 
-#include "base/text.h"
-#include "net/addr.h"
+#include "os/nft.h"
 #include "os/vpn_plan.h"
 
 #define QE_HELPER_PREFIXES_MAX 1024 /* of one call */
@@ -64,9 +63,9 @@ enum qe_error qe_helper_take_defaults(struct qe_helper *helper, bool ipv4, bool 
  * anyway is left alone. */
 enum qe_error qe_helper_forward(struct qe_helper *helper, bool ipv4, bool ipv6);
 
-/* As qe_nft_masquerade; replaces. */
-enum qe_error qe_helper_masquerade(
-	struct qe_helper *helper, const struct qe_prefix *prefixes, size_t n, struct qe_text *why);
+/* As qe_nft_set_gateway; replaces. */
+enum qe_error qe_helper_gateway(
+	struct qe_helper *helper, const struct qe_nft_gateway *gateway, struct qe_text *why);
 
 /* To be called first: undoes what a daemon that is gone has left behind; why says what that was, or
  * is empty. keep: but what blocks in VPN mode, until qe_helper_vpn. -EBUSY: another daemon's helper

@@ -13,7 +13,7 @@ enum qe_helper_kind : uint8_t {
 	QE_HELPER_REMOVE_ROUTES,
 	QE_HELPER_TAKE_DEFAULTS, /* flags: the families */
 	QE_HELPER_FORWARD,       /* the same */
-	QE_HELPER_MASQUERADE,
+	QE_HELPER_GATEWAY,       /* flags: perhaps on, and then a gateway follows */
 	QE_HELPER_MARKED_SOCKET, /* flags: one family, perhaps stream */
 	QE_HELPER_NAMES_SOCKET,  /* prefixes: one host; flags: perhaps stream */
 	QE_HELPER_RECOVER,       /* flags: perhaps keep */
@@ -26,12 +26,12 @@ enum qe_helper_kind : uint8_t {
 
 enum qe_helper_flag : uint8_t { QE_HELPER_IPV4 = 1, QE_HELPER_IPV6 = 2, QE_HELPER_STREAM = 4 };
 
-/* Of QE_HELPER_RECOVER and QE_HELPER_VPN. */
+/* Of QE_HELPER_RECOVER, QE_HELPER_VPN and QE_HELPER_GATEWAY. */
 enum qe_helper_vpn_flag : uint8_t { QE_HELPER_KEEP = 1, QE_HELPER_ON = 1 };
 
 #define QE_HELPER_DOMAIN_MAX 253
 
-/* Without the prefixes or the characters beyond n; or with the plan. */
+/* Without the prefixes or the characters beyond n; or with the plan or the gateway. */
 struct qe_helper_request {
 	uint32_t number; /* of the answer, too */
 	uint8_t kind, flags;
@@ -39,9 +39,20 @@ struct qe_helper_request {
 	union {
 		struct qe_prefix prefixes[QE_HELPER_PREFIXES_MAX];
 		struct qe_vpn_plan plan;
+		struct qe_nft_gateway gateway;
 		char domain[QE_HELPER_DOMAIN_MAX];
 	};
 };
+
+/* Of what follows the head besides prefixes and characters. */
+static inline size_t qe_helper_body_size(const struct qe_helper_request *request)
+{
+	if (!(request->flags & QE_HELPER_ON))
+		return 0;
+	if (request->kind == QE_HELPER_VPN)
+		return sizeof(request->plan);
+	return request->kind == QE_HELPER_GATEWAY ? sizeof(request->gateway) : 0;
+}
 
 /* Without the errors beyond n: one for each route; or n is 1, and it is what was asked of DNS. A
  * socket that was asked for comes with it. */

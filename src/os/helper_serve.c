@@ -348,21 +348,41 @@ static enum qe_error forward(struct state *state, const struct qe_helper_request
 	return first;
 }
 
-static enum qe_error masquerade(struct state *state, const struct qe_helper_request *request,
+static bool has_only_of(const struct qe_prefix *prefixes, size_t n, size_t most,
+	bool (*good)(const struct qe_prefix *))
+{
+	for (size_t i = 0; i < n && i < most; i++) {
+		if (!good(&prefixes[i]))
+			return false;
+	}
+	return n <= most;
+}
+
+#define ALL_OF(gateway, list, good) \
+	has_only_of((gateway)->list, (gateway)->n_##list, \
+		sizeof((gateway)->list) / sizeof((gateway)->list[0]), good)
+
+static bool is_gateway(const struct qe_nft_gateway *gateway)
+{
+	return ALL_OF(gateway, masquerade, is_prefix) && ALL_OF(gateway, named, is_route) &&
+	       ALL_OF(gateway, networks, is_route);
+}
+
+static enum qe_error set_gateway(struct state *state, const struct qe_helper_request *request,
 	struct qe_helper_answer *answer)
 {
 	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
 	char table[32];
 
-	if (!has_only(request, is_prefix))
-		return QE_ERR_RANGE;
 	snprintf(table, sizeof(table), "quicether_%s", state->interface);
 	QE_TRY(need_journal(state));
-	if (request->n == 0)
+	if (!(request->flags & QE_HELPER_ON))
 		return undo_one(state, QE_JOURNAL_NFT, table);
+	if (!is_gateway(&request->gateway))
+		return QE_ERR_RANGE;
 	(void)take_lock(state);
 	QE_TRY(note(state, QE_JOURNAL_NFT, table));
-	return qe_nft_masquerade(state->interface, request->prefixes, request->n, &why);
+	return qe_nft_set_gateway(state->interface, &request->gateway, &why);
 }
 
 /* ---- VPN mode ---- */
@@ -515,8 +535,8 @@ static enum qe_error perform(struct state *state, const struct qe_helper_request
 		return take_defaults(state, request);
 	case QE_HELPER_FORWARD:
 		return forward(state, request);
-	case QE_HELPER_MASQUERADE:
-		return masquerade(state, request, answer);
+	case QE_HELPER_GATEWAY:
+		return set_gateway(state, request, answer);
 	case QE_HELPER_MARKED_SOCKET:
 		return make_marked_socket(state, request);
 	case QE_HELPER_NAMES_SOCKET:
@@ -542,9 +562,10 @@ static bool is_whole(const struct qe_helper_request *request, size_t len)
 	bool domain = request->kind == QE_HELPER_SET_DNS;
 	size_t head = offsetof(struct qe_helper_request, prefixes);
 	size_t each = domain ? 1 : sizeof(request->prefixes[0]);
+	size_t body = len >= head ? qe_helper_body_size(request) : 0;
 
-	if (len >= head && request->kind == QE_HELPER_VPN && request->flags & QE_HELPER_ON)
-		return request->n == 0 && len == head + sizeof(request->plan);
+	if (body > 0)
+		return request->n == 0 && len == head + body;
 	return len >= head &&
 	       request->n <= (domain ? QE_HELPER_DOMAIN_MAX : QE_HELPER_PREFIXES_MAX) &&
 	       len == head + request->n * each;

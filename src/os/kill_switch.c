@@ -176,44 +176,13 @@ static const char *family_word(const struct qe_addr *addr)
 	return addr->family == QE_FAMILY_IPV4 ? "ip" : "ip6";
 }
 
-/* One of a set's family, with what goes before it. */
-static bool put_element(
-	FILE *to, enum qe_family family, const struct qe_prefix *prefix, bool is_first)
-{
-	char text[QE_PREFIX_TEXT_SIZE];
-
-	if (prefix->addr.family != family)
-		return false;
-	qe_prefix_format(text, prefix);
-	fprintf(to, "%s%s", is_first ? "; elements = { " : ", ", text);
-	return true;
-}
-
-static void put_set(FILE *to, const char *name, enum qe_family family,
-	const struct qe_prefix *prefixes, size_t n)
-{
-	bool ipv4 = family == QE_FAMILY_IPV4, any = false;
-
-	fprintf(to, "\tset %s%c { type %s; flags interval; auto-merge", name, ipv4 ? '4' : '6',
-		ipv4 ? "ipv4_addr" : "ipv6_addr");
-	for (size_t i = 0; i < n; i++)
-		any |= put_element(to, family, &prefixes[i], !any);
-	fputs(any ? " }; }\n" : "; }\n", to);
-}
-
-static void put_sets(FILE *to, const char *name, const struct qe_prefix *prefixes, size_t n)
-{
-	put_set(to, name, QE_FAMILY_IPV4, prefixes, n);
-	put_set(to, name, QE_FAMILY_IPV6, prefixes, n);
-}
-
 static void put_addr_sets(FILE *to, const char *name, const struct qe_addr *addrs, size_t n)
 {
 	struct qe_prefix prefixes[addrs_max];
 
 	for (size_t i = 0; i < n; i++)
 		prefixes[i] = qe_prefix_host(&addrs[i]);
-	put_sets(to, name, prefixes, n);
+	qe_nft_put_sets(to, name, prefixes, n);
 }
 
 /* Its time ends it without anybody. */
@@ -294,8 +263,8 @@ void qe_kill_switch_write(FILE *to, const char *tun, const struct qe_vpn_plan *p
 		tun, QE_VPN_MARK, QE_VPN_ONLY_MARK, facts & ALL ? "drop" : "accept", tun);
 	put_addr_sets(to, "own", plan->addresses, plan->n_addresses);
 	put_addr_sets(to, "servers", plan->servers, plan->n_servers);
-	put_sets(to, "excluded", plan->exclude, plan->n_exclude);
-	put_sets(to, "included", plan->include, plan->n_include);
+	qe_nft_put_sets(to, "excluded", plan->exclude, plan->n_exclude);
+	qe_nft_put_sets(to, "included", plan->include, plan->n_include);
 	if (facts & PORTAL)
 		put_portal(to, plan->portal_seconds);
 	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {

@@ -56,6 +56,30 @@ enum qe_error qe_nft_begin(FILE **ret_script, struct qe_text *why)
 	return QE_OK;
 }
 
+static void put_set(FILE *script, const char *name, enum qe_family family,
+	const struct qe_prefix *prefixes, size_t n)
+{
+	bool ipv4 = family == QE_FAMILY_IPV4, any = false;
+	char text[QE_PREFIX_TEXT_SIZE];
+
+	fprintf(script, "\tset %s%c { type %s; flags interval; auto-merge; ", name,
+		ipv4 ? '4' : '6', ipv4 ? "ipv4_addr" : "ipv6_addr");
+	for (size_t i = 0; i < n; i++) {
+		if (prefixes[i].addr.family != family)
+			continue;
+		qe_prefix_format(text, &prefixes[i]);
+		fprintf(script, "%s%s", any ? ", " : "elements = { ", text);
+		any = true;
+	}
+	fputs(any ? " }; }\n" : "}\n", script);
+}
+
+void qe_nft_put_sets(FILE *script, const char *name, const struct qe_prefix *prefixes, size_t n)
+{
+	put_set(script, name, QE_FAMILY_IPV4, prefixes, n);
+	put_set(script, name, QE_FAMILY_IPV6, prefixes, n);
+}
+
 enum qe_error qe_nft_commit(FILE *script, char *answer, size_t size, struct qe_text *why)
 {
 	FILE *output = qe_program_file("answer");

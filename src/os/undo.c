@@ -48,7 +48,7 @@ static bool undo_nft(struct qe_undo *undo, const struct qe_journal_entry *entry,
 	if (strcmp(name, QE_VPN_NFT_TABLE) == 0)
 		error = qe_kill_switch_remove(&why);
 	else if (strncmp(name, table_prefix, strlen(table_prefix)) == 0)
-		error = qe_nft_masquerade(interface, nullptr, 0, &why);
+		error = qe_nft_set_gateway(interface, nullptr, &why);
 	if (error == QE_OK)
 		qe_undo_say(undo, QE_UNDONE, "nftables table inet %s is removed", name);
 	else

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/gateway.h"
 #include "daemon/host.h"
 #include "net/addr.h"
 #include "os/tun.h"
@@ -173,6 +174,7 @@ static void test_forwarding(void **)
 		{"advertise_subnets = [\"192.168.1.0/24\"]\n", '1', '0'},
 		{"advertise_subnets = [\"2001:db8::/48\"]\n", '0', '1'},
 		{"forward_subnets = [\"10.0.0.0/8\", \"2001:db8::/48\"]\n", '1', '1'},
+		{"exit = true\n", '1', '1'},
 	};
 
 	if (!isolated || access(ipv4, W_OK) != 0 || access(ipv6, W_OK) != 0)
@@ -182,6 +184,8 @@ static void test_forwarding(void **)
 		struct qe_text why = qe_text_init(text, sizeof(text));
 		struct qe_config *config;
 		struct qe_helper *helper;
+		struct qe_netlink *netlink;
+		struct qe_gateway *gateway;
 		bool confined;
 
 		snprintf(toml, sizeof(toml), "[node]\nrole = \"gateway\"\n[network]\n%s",
@@ -190,9 +194,13 @@ static void test_forwarding(void **)
 		assert_int_equal(
 			qe_helper_new(&helper, "tunnel", nullptr, nullptr, nullptr, &confined),
 			QE_OK);
-		assert_int_equal(qe_host_route_for_others(helper, config, &why), QE_OK);
+		assert_int_equal(qe_netlink_new(&netlink), QE_OK);
+		assert_int_equal(qe_gateway_new(&gateway, helper, netlink), QE_OK);
+		assert_int_equal(qe_gateway_forward(gateway, config, &why), QE_OK);
 		assert_int_equal(get(ipv4), rows[i].ipv4);
 		assert_int_equal(get(ipv6), rows[i].ipv6);
+		qe_gateway_free(gateway);
+		qe_netlink_free(netlink);
 		qe_helper_free(helper);
 		assert_int_equal(get(ipv4), '0');
 		assert_int_equal(get(ipv6), '0');

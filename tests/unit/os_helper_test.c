@@ -372,27 +372,29 @@ static void test_after_a_crash(void **)
 	"	set s { type ipv4_addr; elements = { 10.0.0.1 }; }\n" \
 	"}\n"
 
-static void test_masquerade(void **)
+static struct qe_nft_gateway gateway; /* large */
+
+static void test_gateway(void **)
 {
 	static const char *const rules[] = {"table inet quicether_tunnel",
-		"type nat hook postrouting",
-		"iifname \"tunnel\" oifname != \"tunnel\" ip daddr 192.168.1.0/24 masquerade",
-		"meta nfproto ipv6 masquerade"};
-	struct qe_prefix prefixes[] = {
-		to_prefix("192.168.1.0/24"), to_prefix("192.168.0.0/16"), to_prefix("::/0")};
-	char before[4096], during[8192], after[4096], text[200] = "";
+		"type nat hook postrouting", "iifname != \"tunnel\" accept",
+		"ip daddr 192.168.1.0/24 masquerade", "meta nfproto ipv6 masquerade"};
+	char before[4096], during[16384], after[4096], text[200] = "";
 	struct qe_text why = qe_text_init(text, sizeof(text));
 	struct qe_helper *helper;
 
 	if (!isolated || !qe_nft_find() || system("printf '%s' '" OTHERS "' | nft -f -") != 0)
 		skip();
+	gateway = (struct qe_nft_gateway){.n_masquerade = 3,
+		.masquerade = {to_prefix("192.168.1.0/24"), to_prefix("192.168.0.0/16"),
+			to_prefix("::/0")}};
 	run("nft list ruleset", before, sizeof(before));
 	helper = start();
-	assert_int_equal(qe_helper_masquerade(helper, nullptr, 0, &why), QE_OK);
+	assert_int_equal(qe_helper_gateway(helper, nullptr, &why), QE_OK);
 	run("nft list ruleset", after, sizeof(after));
 	assert_string_equal(before, after);
 	for (unsigned i = 0; i < 2; i++) /* the second one replaces */
-		assert_int_equal(qe_helper_masquerade(helper, prefixes, 3, &why), QE_OK);
+		assert_int_equal(qe_helper_gateway(helper, &gateway, &why), QE_OK);
 	run("nft list ruleset", during, sizeof(during));
 	assert_memory_equal(before, during, strlen(before));
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
@@ -401,37 +403,53 @@ static void test_masquerade(void **)
 		assert_non_null(found);
 		assert_null(strstr(found + 1, rules[i]));
 	}
+	gateway = (struct qe_nft_gateway){.exit = true,
+		.n_named = 1,
+		.named = {to_prefix("192.168.1.0/24")},
+		.n_networks = 2,
+		.networks = {to_prefix("198.51.100.0/24"), to_prefix("198.51.0.0/16")}};
+	assert_int_equal(qe_helper_gateway(helper, &gateway, &why), QE_OK);
+	run("nft list ruleset", during, sizeof(during));
+	assert_non_null(strstr(during, "ip daddr != @named4 masquerade"));
+	assert_non_null(strstr(during, "elements = { 198.51.0.0/16 }"));
 	qe_helper_free(helper);
 	run("nft list ruleset", after, sizeof(after));
 	assert_string_equal(before, after);
 }
 
-/* As many as may be asked for, and a name that would make another rule. */
-static void test_masquerade_bounds(void **)
+/* As many as may be asked for, what nobody may ask for, and a name that would make another rule. */
+static void test_gateway_bounds(void **)
 {
-	static struct qe_prefix many[QE_HELPER_PREFIXES_MAX + 1];
-	char text[200] = "";
+	constexpr size_t most = sizeof(gateway.masquerade) / sizeof(gateway.masquerade[0]);
+	char text[200] = "", rules[64];
 	struct qe_text why = qe_text_init(text, sizeof(text));
 	struct qe_helper *helper;
-	char rules[64];
 	bool confined;
 
 	if (!isolated || !qe_nft_find())
 		skip();
-	for (size_t i = 0; i < QE_HELPER_PREFIXES_MAX + 1; i++)
-		many[i] = (struct qe_prefix){
+	gateway = (struct qe_nft_gateway){.exit = true, .n_masquerade = most};
+	for (size_t i = 0; i < most; i++)
+		gateway.masquerade[i] = (struct qe_prefix){
 			.addr = {QE_FAMILY_IPV4, {10, (uint8_t)(i / 256), (uint8_t)i}},
 			.length = 24};
 	helper = start();
-	assert_int_equal(qe_helper_masquerade(helper, many, QE_HELPER_PREFIXES_MAX, &why), QE_OK);
-	run("nft list table inet quicether_tunnel | grep -c masquerade", rules, sizeof(rules));
-	assert_int_equal(atoi(rules), QE_HELPER_PREFIXES_MAX);
-	assert_int_equal(
-		qe_helper_masquerade(helper, many, QE_HELPER_PREFIXES_MAX + 1, &why), QE_ERR_FULL);
+	assert_int_equal(qe_helper_gateway(helper, &gateway, &why), QE_OK);
+	run("nft list table inet quicether_tunnel | grep -c /24.masquerade", rules, sizeof(rules));
+	assert_int_equal(atoi(rules), most);
+	gateway.n_masquerade++;
+	assert_int_equal(qe_helper_gateway(helper, &gateway, &why), QE_ERR_RANGE);
+	gateway = (struct qe_nft_gateway){
+		.exit = true, .n_named = 1, .named = {to_prefix("0.0.0.0/0")}};
+	assert_int_equal(qe_helper_gateway(helper, &gateway, &why), QE_ERR_RANGE);
+	gateway.n_named = 0;
+	gateway.n_networks = QE_NFT_NETWORKS_MAX + 1;
+	assert_int_equal(qe_helper_gateway(helper, &gateway, &why), QE_ERR_RANGE);
 	qe_helper_free(helper);
+	gateway.n_networks = 0;
 	assert_int_equal(
 		qe_helper_new(&helper, "a\"b*", nullptr, nullptr, nullptr, &confined), QE_OK);
-	assert_int_equal(qe_helper_masquerade(helper, many, 1, &why), QE_ERR_RANGE);
+	assert_int_equal(qe_helper_gateway(helper, &gateway, &why), QE_ERR_RANGE);
 	assert_non_null(strstr(text, "a\"b*"));
 	qe_helper_free(helper);
 }
@@ -564,8 +582,8 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_forwarding),
 		cmocka_unit_test(test_after_a_crash),
-		cmocka_unit_test(test_masquerade),
-		cmocka_unit_test(test_masquerade_bounds),
+		cmocka_unit_test(test_gateway),
+		cmocka_unit_test(test_gateway_bounds),
 		cmocka_unit_test(test_marked_sockets),
 		cmocka_unit_test(test_names_sockets),
 		cmocka_unit_test(test_forgets),
