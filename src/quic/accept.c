@@ -76,7 +76,7 @@ bool qe_retry(const struct qe_link_context *context, struct qe_batch *batch,
 
 	if (len < 0)
 		return false;
-	qe_batch_add(batch, (size_t)len, path, 0);
+	qe_batch_add(batch, (size_t)len, path, 0, 0);
 	return true;
 }
 
@@ -97,6 +97,6 @@ bool qe_stateless_reset(struct qe_link_context *context, struct qe_batch *batch,
 
 	if (len < 0)
 		return false;
-	qe_batch_add(batch, (size_t)len, path, 0);
+	qe_batch_add(batch, (size_t)len, path, 0, 0);
 	return true;
 }

@@ -36,26 +36,30 @@ uint8_t *qe_batch_room(struct qe_batch *batch, size_t size)
 	return batch->data + batch->len;
 }
 
-static void start_run(struct qe_batch *batch, size_t len, const struct qe_path *path, uint8_t ecn)
+static void start_run(
+	struct qe_batch *batch, size_t len, const struct qe_path *path, uint8_t ecn, uint8_t lane)
 {
 	batch->len = batch->segment_size = len;
 	batch->path = *path;
 	batch->ecn = ecn;
+	batch->lane = lane;
 }
 
-void qe_batch_add(struct qe_batch *batch, size_t len, const struct qe_path *path, uint8_t ecn)
+void qe_batch_add(
+	struct qe_batch *batch, size_t len, const struct qe_path *path, uint8_t ecn, uint8_t lane)
 {
 	size_t before = batch->len;
 
 	batch->datagrams++;
 	if (before == 0) {
-		start_run(batch, len, path, ecn);
+		start_run(batch, len, path, ecn, lane);
 		return;
 	}
-	if (len > batch->segment_size || ecn != batch->ecn || !qe_path_equal(path, &batch->path)) {
+	if (len > batch->segment_size || ecn != batch->ecn || lane != batch->lane ||
+		!qe_path_equal(path, &batch->path)) {
 		qe_batch_flush(batch);
 		memmove(batch->data, batch->data + before, len);
-		start_run(batch, len, path, ecn);
+		start_run(batch, len, path, ecn, lane);
 		return;
 	}
 	batch->len += len;

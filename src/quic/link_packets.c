@@ -132,7 +132,7 @@ void link_add_to_batch(struct qe_link *link, struct qe_batch *batch, size_t len,
 {
 	struct qe_path other;
 
-	qe_batch_add(batch, len, link_written_path(link, &other), ecn);
+	qe_batch_add(batch, len, link_written_path(link, &other), ecn, link->lane);
 	link->unpaced += len;
 }
 
@@ -223,7 +223,8 @@ void qe_link_close(
 		link->conn, &link->written.path, nullptr, to, size, &error, now);
 
 	if (len > 0)
-		qe_batch_add(batch, (size_t)len, link_written_path(link, &other), QE_ECN_NOT_ECT);
+		qe_batch_add(batch, (size_t)len, link_written_path(link, &other), QE_ECN_NOT_ECT,
+			link->lane);
 }
 
 void qe_link_probe(struct qe_link *link)

@@ -59,7 +59,7 @@ static void send_split(struct forwarder *forwarder, const struct qe_offload *off
 
 		to[0] = segmenter.partial;
 		memcpy(to + 1, packet.data, packet.len);
-		qe_batch_add(&forwarder->batch, 1 + packet.len, &forwarder->path, 0);
+		qe_batch_add(&forwarder->batch, 1 + packet.len, &forwarder->path, 0, 0);
 	}
 }
 

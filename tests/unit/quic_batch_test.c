@@ -13,7 +13,7 @@
 
 struct datagram {
 	size_t len, path;
-	uint8_t ecn, seed;
+	uint8_t ecn, lane, seed;
 };
 
 static struct qe_path paths[4];
@@ -49,6 +49,7 @@ static void on_send(void *ctx, const struct qe_path *path, uint8_t ecn, const ui
 	size_t len, size_t segment_size)
 {
 	struct model *model = ctx;
+	const struct datagram *first = &model->sent[model->n_seen];
 
 	model->n_runs++;
 	assert_in_range(segment_size, 1, len);
@@ -57,6 +58,8 @@ static void on_send(void *ctx, const struct qe_path *path, uint8_t ecn, const ui
 	for (size_t at = 0; at < len; at += segment_size)
 		check_datagram(model, path, ecn, data + at,
 			len - at < segment_size ? len - at : segment_size);
+	for (; first < &model->sent[model->n_seen]; first++)
+		assert_int_equal(first->lane, model->sent[model->n_seen - 1].lane);
 }
 
 static void add(
@@ -68,7 +71,7 @@ static void add(
 	memset(to, 0xee, room);
 	fill(to, datagram);
 	model->sent[model->n_sent++] = *datagram;
-	qe_batch_add(batch, datagram->len, &paths[datagram->path], datagram->ecn);
+	qe_batch_add(batch, datagram->len, &paths[datagram->path], datagram->ecn, datagram->lane);
 }
 
 /* Mostly like the one before, as packets of a flow are. */
@@ -83,6 +86,8 @@ static struct datagram random_datagram(const struct datagram *before, size_t max
 		datagram.path = random_below(4);
 	if (random_below(24) == 0)
 		datagram.ecn = (uint8_t)random_below(4);
+	if (random_below(24) == 0)
+		datagram.lane = (uint8_t)random_below(3);
 	return datagram;
 }
 
