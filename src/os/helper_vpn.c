@@ -396,7 +396,9 @@ static enum qe_error turn_off(struct qe_vpn_host *host, struct qe_text *why)
 		error = qe_undo_run(
 			&undo, host->journal, host->is_held ? qe_vpn_is_block : is_vpn, nullptr);
 	if (error != QE_OK) {
-		qe_text_add(why, "not all could be undone: \"quicether repair\" tries again");
+		roll_back(host);
+		qe_text_add(why, "not all could be undone, and so nothing is: "
+				 "\"quicether vpn panic-off\" does what can be done");
 		return error;
 	}
 	free(host->plan);

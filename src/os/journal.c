@@ -354,13 +354,25 @@ static bool is_empty(int fd)
 	return fstat(fd, &status) == 0 && status.st_size == 0;
 }
 
+/* There was none when the journal was opened: what another one has left behind since is not to be
+ * mixed with what is ours. */
+static enum qe_error make_file(struct qe_journal *journal)
+{
+	QE_TRY(open_file(journal, O_CREAT));
+	if (is_empty(journal->fd))
+		return QE_OK;
+	close(journal->fd);
+	journal->fd = -1;
+	return -EBUSY;
+}
+
 /* Entries from that one on are new. */
 static enum qe_error save_from(struct qe_journal *journal, size_t from)
 {
 	if (journal->folder < 0)
 		return QE_OK;
 	if (journal->fd < 0)
-		QE_TRY(open_file(journal, O_CREAT));
+		QE_TRY(make_file(journal));
 	return write_entries(
 		journal->fd, &journal->entries[from], journal->n - from, is_empty(journal->fd));
 }

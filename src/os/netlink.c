@@ -36,7 +36,7 @@ static const struct {
 	{NLE_AF_NOSUPPORT, EAFNOSUPPORT},
 };
 
-enum qe_error qe_from_libnl(int result)
+static enum qe_error from_libnl(int result)
 {
 	if (result >= 0)
 		return QE_OK;
@@ -57,7 +57,7 @@ static enum qe_error open_socket(struct nl_sock **ret_socket)
 	result = nl_connect(socket, NETLINK_ROUTE);
 	if (result < 0) {
 		nl_socket_free(socket);
-		return qe_from_libnl(result);
+		return from_libnl(result);
 	}
 	*ret_socket = socket;
 	return QE_OK;
@@ -84,12 +84,36 @@ struct qe_netlink *qe_netlink_free(struct qe_netlink *netlink)
 	return nullptr;
 }
 
+/* libnl numbers requests and answers, and is out of step for ever where one of either is lost. */
+static void renew(struct qe_netlink *netlink)
+{
+	struct nl_sock *socket;
+
+	if (open_socket(&socket) != QE_OK)
+		return;
+	nl_socket_free(netlink->socket);
+	netlink->socket = socket;
+}
+
+enum qe_error qe_netlink_result(struct qe_netlink *netlink, int result)
+{
+	static const int answers[] = {NLE_PERM, NLE_NOACCESS, NLE_EXIST, NLE_OBJ_NOTFOUND,
+		NLE_NODEV, NLE_BUSY, NLE_INVAL, NLE_RANGE, NLE_OPNOTSUPP, NLE_AF_NOSUPPORT};
+	bool answered = result >= 0;
+
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
+		answered |= result == -answers[i];
+	if (!answered)
+		renew(netlink);
+	return from_libnl(result);
+}
+
 enum qe_error qe_netlink_interface(
 	struct qe_netlink *netlink, const char *name, unsigned *ret_index)
 {
 	struct rtnl_link *link;
 
-	QE_TRY(qe_from_libnl(rtnl_link_get_kernel(netlink->socket, 0, name, &link)));
+	QE_TRY(qe_netlink_result(netlink, rtnl_link_get_kernel(netlink->socket, 0, name, &link)));
 	*ret_index = (unsigned)rtnl_link_get_ifindex(link);
 	rtnl_link_put(link);
 	return QE_OK;
@@ -106,7 +130,7 @@ static enum qe_error change_link(
 	rtnl_link_set_ifindex(link, (int)index);
 	result = rtnl_link_change(netlink->socket, link, changes, 0);
 	rtnl_link_put(link);
-	return qe_from_libnl(result);
+	return qe_netlink_result(netlink, result);
 }
 
 /* The mode must be set before the interface is up; a host without IPv6 does not know it. */
@@ -201,7 +225,7 @@ enum qe_error qe_netlink_add_addr(
 	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length)
 {
 	int result = with_addr(netlink, index, addr, length, rtnl_addr_add, NLM_F_EXCL);
-	enum qe_error error = qe_from_libnl(result);
+	enum qe_error error = qe_netlink_result(netlink, result);
 
 	if (addr->family == QE_FAMILY_IPV6 &&
 		(error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT))
@@ -212,7 +236,8 @@ enum qe_error qe_netlink_add_addr(
 enum qe_error qe_netlink_remove_addr(
 	struct qe_netlink *netlink, unsigned index, const struct qe_addr *addr, uint8_t length)
 {
-	return qe_from_libnl(with_addr(netlink, index, addr, length, rtnl_addr_delete, 0));
+	return qe_netlink_result(
+		netlink, with_addr(netlink, index, addr, length, rtnl_addr_delete, 0));
 }
 
 static void fill_route(struct rtnl_route *route, struct nl_addr *destination, unsigned index)
@@ -247,7 +272,7 @@ static enum qe_error with_route(struct qe_netlink *netlink, unsigned index,
 	}
 	rtnl_route_put(route);
 	nl_addr_put(destination);
-	return qe_from_libnl(result);
+	return qe_netlink_result(netlink, result);
 }
 
 enum qe_error qe_netlink_add_route(
@@ -338,9 +363,10 @@ enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit,
 	struct visitor visitor = {visit, ctx};
 	struct nl_cache *cache;
 
-	QE_TRY(qe_from_libnl(rtnl_addr_alloc_cache(netlink->socket, &cache)));
+	QE_TRY(qe_netlink_result(netlink, rtnl_addr_alloc_cache(netlink->socket, &cache)));
 	visit_cache(cache, visit_addr, &visitor);
-	QE_TRY(qe_from_libnl(rtnl_route_alloc_cache(netlink->socket, AF_UNSPEC, 0, &cache)));
+	QE_TRY(qe_netlink_result(
+		netlink, rtnl_route_alloc_cache(netlink->socket, AF_UNSPEC, 0, &cache)));
 	visit_cache(cache, visit_route, &visitor);
 	return QE_OK;
 }
@@ -372,7 +398,7 @@ static enum qe_error open_monitor(struct nl_sock **ret_socket)
 		result = nl_socket_set_nonblocking(socket);
 	if (result < 0) {
 		nl_socket_free(socket);
-		return qe_from_libnl(result);
+		return from_libnl(result);
 	}
 	*ret_socket = socket;
 	return QE_OK;

@@ -78,7 +78,7 @@ static enum qe_error change_rule(struct qe_netlink *netlink, enum qe_family fami
 		nlmsg_free(message);
 	else
 		result = nl_send_sync(netlink->socket, message); /* frees it */
-	return explain(qe_from_libnl(result));
+	return explain(qe_netlink_result(netlink, result));
 }
 
 enum qe_error qe_policy_rule_add(
@@ -125,7 +125,7 @@ static enum qe_error dump(
 	if (result >= 0)
 		result = nl_recvmsgs(netlink->socket, callbacks);
 	nl_cb_put(callbacks);
-	return qe_from_libnl(result);
+	return qe_netlink_result(netlink, result);
 }
 
 /* ---- tables ---- */
@@ -289,7 +289,7 @@ static enum qe_error with_route(struct qe_netlink *netlink, uint32_t table,
 	}
 	rtnl_route_put(route);
 	nl_addr_put(destination);
-	return explain(qe_from_libnl(result));
+	return explain(qe_netlink_result(netlink, result));
 }
 
 static bool is_same(const struct found *a, const struct found *b)

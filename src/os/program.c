@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,14 +22,18 @@ FILE *qe_program_file(const char *name)
 	return file;
 }
 
-/* Shell scripts look for others along the path; nothing else of our environment is theirs. */
+/* Shell scripts look for others along the path; nothing else of our environment is theirs. It is
+ * killed with us: what it has not done by then must not be done later, when somebody may have
+ * undone it already. */
 [[noreturn]] static void become(
-	const char *path, const char *const *words, FILE *input, FILE *output)
+	pid_t parent, const char *path, const char *const *words, FILE *input, FILE *output)
 {
 	static char where[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 	char *const environment[] = {where, nullptr};
 	int in = input ? fileno(input) : open("/dev/null", O_RDONLY);
 
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+		_exit(127);
 	setpgid(0, 0);
 	signal(SIGPIPE, SIG_DFL);
 	if (dup2(in, STDIN_FILENO) >= 0 && dup2(fileno(output), STDOUT_FILENO) >= 0 &&
@@ -74,7 +79,7 @@ static enum qe_error wait_for(pid_t child, unsigned seconds)
 enum qe_error qe_program_run(
 	const char *path, const char *const *words, FILE *input, FILE *output, unsigned seconds)
 {
-	pid_t child;
+	pid_t parent = getpid(), child;
 
 	if (input && (fflush(input) != 0 || ferror(input)))
 		return -ENOMEM;
@@ -84,7 +89,7 @@ enum qe_error qe_program_run(
 	if (child < 0)
 		return qe_error_errno();
 	if (child == 0)
-		become(path, words, input, output);
+		become(parent, path, words, input, output);
 	return wait_for(child, seconds);
 }
 
