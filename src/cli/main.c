@@ -52,7 +52,8 @@ static const struct qe_command commands[] = {
 			"Go to the background once the node is up, or say why it is not."}},
 		.examples = {"quicether start --daemon",
 			"quicether start --peer oz2mrw5ugm4ttcsqcdlwk3ocehjqzjcp@192.0.2.7",
-			"quicether start --tun-addr 100.64.0.1 --advertise-subnet 192.168.1.0/24"},
+			"quicether start --tun-addr 100.64.0.1 --advertise-subnet 192.168.1.0/24",
+			"quicether start --daemon --vpn --via gateway"},
 		.run = qe_command_start,
 	},
 	{
