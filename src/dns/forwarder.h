@@ -65,7 +65,7 @@ enum qe_error qe_dns_forwarder_new(struct qe_dns_forwarder **ret_forwarder,
 /* Whoever waits gets no answer; NULL-safe. */
 struct qe_dns_forwarder *qe_dns_forwarder_free(struct qe_dns_forwarder *forwarder);
 /* Not owned; in place of the one before, which is not needed any more after this. What is
- * remembered is forgotten, and what is under way begins anew if other servers are to be asked.
+ * remembered is forgotten, and what is under way begins anew within its time.
  * Until the first call all questions fail. */
 void qe_dns_forwarder_set_zone(
 	struct qe_dns_forwarder *forwarder, const struct qe_dns_zone *zone, qe_time now);
