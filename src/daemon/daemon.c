@@ -8,8 +8,9 @@
  *
  * Two kinds of threads matter. The control thread (this file, and all others of this folder but
  * worker.c) runs an event loop: signals, JSON-RPC, netlink, names, timers. Each worker (worker.c)
- * owns a shard and moves packets. They share only rings, and the node. One more thread waits for
- * name servers (os/resolver.c).
+ * owns a shard and moves packets. They share only rings, and the node. Two more threads are
+ * for names: one answers and forwards questions (dns.c), one waits for the system's resolver
+ * (os/resolver.c).
  *
  * Privileges are needed up to the stage "sandbox"; threads are made after it, and so never have
  * any. What takes some later is the helper's to do, which is made first of all, so that it knows
@@ -288,8 +289,19 @@ static void stop_workers(struct daemon *daemon)
 
 static enum qe_error start_names(struct daemon *daemon)
 {
-	enum qe_error error = qe_resolver_new(&daemon->resolver, wake, daemon);
+	const struct qe_naming_settings settings = {
+		.directory = daemon->directory,
+		.node = daemon->node,
+		.router = daemon->router,
+		.loop = daemon->loop,
+		.log = &daemon->log,
+		.wake = wake,
+		.ctx = daemon,
+	};
+	enum qe_error error = qe_naming_new(&daemon->naming, &settings);
 
+	if (error == QE_OK)
+		error = qe_resolver_new(&daemon->resolver, wake, daemon);
 	if (error == QE_OK)
 		error = qe_endpoints_new(&daemon->endpoints, daemon->directory, &daemon->log,
 			daemon->loop, daemon->resolver, daemon->workers, qe_clock_now());
@@ -301,6 +313,8 @@ static enum qe_error start_names(struct daemon *daemon)
 			daemon, error, "names cannot be resolved: %s", qe_error_text(error));
 	qe_vpn_set_endpoints(daemon->vpn, daemon->endpoints);
 	qe_network_set_endpoints(daemon->network, daemon->endpoints);
+	qe_network_set_naming(daemon->network, daemon->naming);
+	qe_vpn_set_naming(daemon->vpn, daemon->naming);
 	return QE_OK;
 }
 
@@ -309,6 +323,8 @@ static void stop_names(struct daemon *daemon)
 	daemon->underlay = qe_underlay_free(daemon->underlay);
 	daemon->endpoints = qe_endpoints_free(daemon->endpoints);
 	daemon->resolver = qe_resolver_free(daemon->resolver);
+	qe_vpn_set_naming(daemon->vpn, nullptr);
+	daemon->naming = qe_naming_free(daemon->naming);
 }
 
 /* ---- JSON-RPC ---- */
@@ -454,6 +470,8 @@ static void take_news(struct daemon *daemon)
 	while (qe_workers_take_event(daemon->workers, &event))
 		take_event(daemon, &event.event);
 	qe_service_take_queries(daemon->service);
+	while (qe_dns_take_lookup(qe_naming_dns(daemon->naming), &resolved))
+		qe_naming_take(daemon->naming, &resolved);
 	while (qe_resolver_take(daemon->resolver, &resolved)) {
 		qe_endpoints_resolved(daemon->endpoints, &resolved, qe_clock_now());
 		qe_underlay_changed(daemon->underlay);

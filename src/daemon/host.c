@@ -200,6 +200,11 @@ bool qe_host_is_overlay(const struct qe_prefix *prefix)
 	return qe_prefix_covers(&overlay_network, prefix);
 }
 
+struct qe_prefix qe_host_overlay(void)
+{
+	return overlay_network;
+}
+
 /* ---- changes ---- */
 
 struct fingerprint {

@@ -28,6 +28,7 @@ enum qe_error qe_host_change_addrs(struct qe_helper *helper, const struct qe_con
 
 /* Whether a prefix lies in the network of all overlay addresses, which has its route. */
 bool qe_host_is_overlay(const struct qe_prefix *prefix);
+struct qe_prefix qe_host_overlay(void); /* that network */
 
 /* A number that changes when the ways to other hosts do: addresses and routes, but those of the
  * TUN interface, and link-local ones, which come and go with every container. */

@@ -28,6 +28,7 @@ struct qe_network {
 	struct qe_vpn *vpn;
 	struct qe_workers *workers;
 	struct qe_endpoints *endpoints;
+	struct qe_naming *naming;
 	struct qe_netlink_monitor *monitor;
 	struct qe_watch watch;
 	struct qe_alarm alarm;
@@ -57,6 +58,7 @@ static void tell_all(struct qe_network *network)
 	qe_endpoints_network_changed(network->endpoints, qe_clock_now());
 	qe_router_host_changed(network->router);
 	qe_vpn_host_changed(network->vpn);
+	qe_naming_network_changed(network->naming);
 }
 
 static void look(struct qe_network *network)
@@ -163,4 +165,9 @@ void qe_network_set_workers(struct qe_network *network, struct qe_workers *worke
 void qe_network_set_endpoints(struct qe_network *network, struct qe_endpoints *endpoints)
 {
 	network->endpoints = endpoints;
+}
+
+void qe_network_set_naming(struct qe_network *network, struct qe_naming *naming)
+{
+	network->naming = naming;
 }

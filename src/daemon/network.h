@@ -22,3 +22,4 @@ struct qe_network *qe_network_free(struct qe_network *network); /* NULL-safe */
 /* Whom to tell, too; before the loop is turned. */
 void qe_network_set_workers(struct qe_network *network, struct qe_workers *workers);
 void qe_network_set_endpoints(struct qe_network *network, struct qe_endpoints *endpoints);
+void qe_network_set_naming(struct qe_network *network, struct qe_naming *naming);

@@ -39,6 +39,7 @@ struct daemon {
 	struct qe_vpn *vpn;
 	struct qe_network *network;
 	struct qe_workers *workers;
+	struct qe_naming *naming;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
 	struct qe_underlay *underlay;

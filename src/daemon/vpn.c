@@ -32,8 +32,9 @@ constexpr qe_time patience = 30 * QE_SECOND;
 struct qe_vpn {
 	struct qe_vpn_settings settings;
 	const struct qe_endpoints *endpoints;
-	struct qe_addr overlay; /* this node's own */
-	struct qe_alarm alarm;  /* the end of patience */
+	struct qe_naming *naming; /* NULL: not yet */
+	struct qe_addr overlay;   /* this node's own */
+	struct qe_alarm alarm;    /* the end of patience */
 	bool on;
 	bool has_interface;
 	bool was_wanted; /* by the configuration that was looked at last */
@@ -136,6 +137,8 @@ static void enter(struct qe_vpn *vpn, enum qe_vpn_state state, const char *reaso
 		vpn->has_connected = true;
 	if (before == QE_VPN_CONNECTED)
 		begin_to_wait(vpn);
+	if (state == QE_VPN_CONNECTED && vpn->naming)
+		qe_naming_connected(vpn->naming);
 	vpn->state = state;
 	vpn->since = qe_clock_now();
 	tell(vpn, before);
@@ -244,6 +247,12 @@ static enum qe_error put_plan(struct qe_vpn *vpn, struct qe_text *why)
 	return QE_OK;
 }
 
+static void tell_naming(struct qe_vpn *vpn)
+{
+	if (vpn->naming)
+		qe_naming_set_vpn(vpn->naming, vpn->on ? gateway_of(vpn) : nullptr);
+}
+
 /* While it is on: what fails leaves the plan of before in effect. */
 static void renew_plan(struct qe_vpn *vpn)
 {
@@ -267,6 +276,8 @@ void qe_vpn_host_changed(struct qe_vpn *vpn)
 static void set_portal(struct qe_vpn *vpn, qe_time until)
 {
 	vpn->portal_until = until;
+	if (vpn->naming)
+		qe_naming_set_portal(vpn->naming, until > 0);
 	(void)!qe_loop_set_alarm(
 		vpn->settings.loop, &vpn->portal_alarm, until > 0 ? until : QE_TIME_NEVER);
 }
@@ -368,6 +379,7 @@ static void begin(struct qe_vpn *vpn)
 	vpn->on = true;
 	vpn->has_connected = false;
 	begin_to_wait(vpn);
+	tell_naming(vpn);
 	enter(vpn, QE_VPN_CONNECTING, "");
 	qe_vpn_run(vpn);
 }
@@ -395,10 +407,15 @@ enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why)
 
 	if (!vpn->on)
 		return QE_OK;
-	error = qe_helper_vpn(helper_of(vpn), nullptr, why);
-	if (error != QE_OK)
-		return error;
+	/* No name is asked of a server that was to be reached through the tunnel alone. */
 	vpn->on = false;
+	tell_naming(vpn);
+	error = qe_helper_vpn(helper_of(vpn), nullptr, why);
+	if (error != QE_OK) {
+		vpn->on = true;
+		tell_naming(vpn);
+		return error;
+	}
 	qe_router_set_vpn(vpn->settings.router, false);
 	qe_portal_stop(vpn->portal);
 	set_portal(vpn, 0);
@@ -436,6 +453,9 @@ void qe_vpn_reconfigure(struct qe_vpn *vpn)
 		log_failure(vpn, text);
 	else if (vpn->on)
 		renew_plan(vpn);
+	if (vpn->naming)
+		qe_naming_changed(vpn->naming);
+	tell_naming(vpn);
 }
 
 /* ---- life ---- */
@@ -504,6 +524,12 @@ void qe_vpn_set_endpoints(struct qe_vpn *vpn, const struct qe_endpoints *endpoin
 	vpn->endpoints = endpoints;
 }
 
+void qe_vpn_set_naming(struct qe_vpn *vpn, struct qe_naming *naming)
+{
+	vpn->naming = naming;
+	tell_naming(vpn);
+}
+
 struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye)
 {
 	if (!vpn)
@@ -521,6 +547,10 @@ struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye)
 
 json_t *qe_vpn_status(const struct qe_vpn *vpn)
 {
+	struct qe_naming_status names = {};
+
+	if (vpn->naming)
+		qe_naming_get_status(vpn->naming, &names);
 	return qe_vpn_report_json(&(struct qe_vpn_report){
 		.state = vpn->state,
 		.reason = vpn->reason[0] ? vpn->reason : nullptr,
@@ -530,5 +560,6 @@ json_t *qe_vpn_status(const struct qe_vpn *vpn)
 		.ipv6 = vpn->on && vpn->ipv6,
 		.plan = vpn->on ? &vpn->plan : nullptr,
 		.portal_until = vpn->portal_until,
+		.names = vpn->on ? &names : nullptr,
 	});
 }

@@ -10,6 +10,7 @@
 #include "daemon/audit.h"
 #include "daemon/endpoints.h"
 #include "daemon/log.h"
+#include "daemon/naming.h"
 #include "daemon/router.h"
 #include "os/loop.h"
 #include "os/netlink.h"
@@ -43,6 +44,8 @@ struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye);
 enum qe_error qe_vpn_start(struct qe_vpn *vpn, struct qe_text *why);
 /* Where peers are known to be; before the loop is turned. */
 void qe_vpn_set_endpoints(struct qe_vpn *vpn, const struct qe_endpoints *endpoints);
+/* Who is told when this host is to ask elsewhere for names; NULL: nobody any more. */
+void qe_vpn_set_naming(struct qe_vpn *vpn, struct qe_naming *naming);
 
 /* via: a name or NodeId, or NULL: as the configuration has it. Everything is looked at before
  * anything is changed: on an error *why says what is in the way, and all is as before. */

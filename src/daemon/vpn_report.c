@@ -95,18 +95,55 @@ static json_t *until_json(qe_time at)
 	return json_string(text);
 }
 
+static json_t *addr_json(const struct qe_addr *addr)
+{
+	char text[QE_ADDR_TEXT_SIZE];
+
+	qe_addr_format(text, addr);
+	return json_string(text);
+}
+
+static const char *names_state(enum qe_host_names_state state)
+{
+	return state == QE_HOST_NAMES_OURS ? "ok" : qe_host_names_state_name(state);
+}
+
+static void add_names(json_t *json, const struct qe_naming_status *names)
+{
+	json_t *servers = json_array(), *exit = json_object();
+
+	for (size_t i = 0; i < names->n_servers; i++)
+		json_array_append_new(servers, addr_json(&names->servers[i].addr));
+	if (names->for_host != QE_HOST_NAMES_OFF)
+		json_object_set_new(json, "dns",
+			json_pack("{s:s, s:O, s:s}", "method",
+				qe_host_dns_method_name(names->method), "servers", servers, "state",
+				names_state(names->for_host)));
+	for (size_t i = 0; i < names->n_exit_addrs; i++) {
+		const struct qe_addr *addr = &names->exit_addrs[i];
+
+		json_object_set_new(
+			exit, addr->family == QE_FAMILY_IPV4 ? "ipv4" : "ipv6", addr_json(addr));
+	}
+	json_object_set(json, "exit_address", exit);
+	json_decref(servers);
+	json_decref(exit);
+}
+
 json_t *qe_vpn_report_json(const struct qe_vpn_report *report)
 {
 	char since[QE_CLOCK_TEXT_SIZE];
 	json_t *json;
 
 	qe_audit_time(since, report->since);
-	json = json_pack("{s:s, s:s?, s:o, s:s, s:o, s:n, s:[], s:[], s:s}", "state",
+	json = json_pack("{s:s, s:s?, s:o, s:s, s:o, s:n, s:[], s:[], s:s, s:n, s:{}}", "state",
 		qe_vpn_state_name(report->state), "reason", report->reason, "via",
 		via_json(report->via), "since", since, "families", families_json(report),
-		"tunnelled", "excluded", "lan", "kill_switch", "off");
+		"tunnelled", "excluded", "lan", "kill_switch", "off", "dns", "exit_address");
 	json_object_set_new(json, "portal_until", until_json(report->portal_until));
 	if (json && report->plan)
 		add_plan(json, report->plan);
+	if (json && report->names)
+		add_names(json, report->names);
 	return json;
 }

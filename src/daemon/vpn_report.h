@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "daemon/naming.h"
 #include "daemon/vpn_plan.h"
 
 enum qe_vpn_state : uint8_t {
@@ -19,9 +20,10 @@ struct qe_vpn_report {
 	const char *reason;               /* NULL: none */
 	const struct qe_config_peer *via; /* NULL: none */
 	qe_time since;
-	bool ipv4, ipv6;                /* that the gateway carries */
-	const struct qe_vpn_plan *plan; /* in effect; NULL: none */
-	qe_time portal_until;           /* 0: it is shut */
+	bool ipv4, ipv6;                      /* that the gateway carries */
+	const struct qe_vpn_plan *plan;       /* in effect; NULL: none */
+	qe_time portal_until;                 /* 0: it is shut */
+	const struct qe_naming_status *names; /* NULL: none */
 };
 
 const char *qe_vpn_state_name(enum qe_vpn_state state);

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+#include "daemon/naming.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "crypto/node_id.h"
+#include "daemon/host.h"
+#include "daemon/vpn_plan.h"
+#include "net/addr.h"
+#include "os/clock.h"
+
+constexpr qe_time look_again = 5 * QE_SECOND;
+constexpr uint64_t exit_cookie = UINT64_MAX;
+
+struct qe_naming {
+	struct qe_naming_settings settings;
+	struct qe_addr overlay;
+	struct qe_dns *dns;
+	struct qe_host_names *host_names;
+	struct qe_alarm alarm;
+	bool vpn;          /* is on */
+	bool portal;       /* is open */
+	bool is_connected; /* or was, since it is on */
+	bool members;      /* sockets for them are open */
+	bool host;         /* for this host's programs, likewise; they stay so until the end */
+	struct qe_endpoint upstream[QE_DNS_SERVERS_MAX];
+	size_t n_upstream;
+	struct qe_addr exit_addrs[2]; /* the gateway's */
+	size_t n_exit_addrs;
+	struct outlook {
+		struct qe_addr servers[QE_RESOLV_SERVERS_MAX];
+		struct qe_addr exit_addrs[2];
+		size_t n_servers, n_exit_addrs;
+	} outlook; /* for members: of this host, as it was seen last */
+};
+
+static const struct qe_config *config_of(const struct qe_naming *naming)
+{
+	return qe_directory_config(naming->settings.directory);
+}
+
+static struct qe_helper *helper_of(const struct qe_naming *naming)
+{
+	return qe_router_helper(naming->settings.router);
+}
+
+/* ---- what the resolver is told ---- */
+
+/* All that settings refer to. */
+struct draft {
+	struct qe_dns_settings settings;
+	struct qe_dns_node *nodes;
+	struct qe_addr *addrs;
+	size_t n_addrs;
+	struct qe_prefix overlay[1 + QE_TUN_ADDRS_MAX];
+	struct qe_dns_domain domains[QE_DOMAINS_MAX];
+};
+
+static void add_addr(struct draft *draft, struct qe_dns_node *node, const struct qe_addr *addr)
+{
+	draft->addrs[draft->n_addrs++] = *addr;
+	node->n++;
+}
+
+static struct qe_dns_node *add_node(struct draft *draft, const char *name)
+{
+	struct qe_dns_node *node = &draft->nodes[draft->settings.n_nodes++];
+
+	*node = (struct qe_dns_node){name, draft->addrs + draft->n_addrs, 0};
+	return node;
+}
+
+static void add_peer(struct draft *draft, const struct qe_config_peer *peer)
+{
+	const struct qe_addr overlay = qe_node_id_overlay_addr(&peer->id);
+	struct qe_dns_node *node = add_node(draft, peer->name);
+
+	add_addr(draft, node, &overlay);
+	for (size_t i = 0; i < peer->addresses.n; i++) {
+		const struct qe_prefix *prefix = &peer->addresses.prefixes[i];
+
+		if (prefix->length == qe_addr_bits(&prefix->addr))
+			add_addr(draft, node, &prefix->addr);
+	}
+}
+
+static void add_self(const struct qe_naming *naming, struct draft *draft)
+{
+	const struct qe_config_list *addrs = &config_of(naming)->network.tun_addr;
+	struct qe_dns_node *node = add_node(draft, config_of(naming)->node.name);
+
+	add_addr(draft, node, &naming->overlay);
+	for (size_t i = 0; i < addrs->n; i++)
+		add_addr(draft, node, &addrs->addrs[i].addr);
+}
+
+static enum qe_error add_nodes(const struct qe_naming *naming, struct draft *draft)
+{
+	const struct qe_config *config = config_of(naming);
+	size_t n = 1 + config->network.tun_addr.n;
+
+	for (size_t i = 0; i < config->n_peers; i++)
+		n += 1 + config->peers[i].addresses.n;
+	draft->addrs = calloc(n, sizeof(*draft->addrs));
+	draft->nodes = calloc(config->n_peers + 1, sizeof(*draft->nodes));
+	if (!draft->addrs || !draft->nodes)
+		return -ENOMEM;
+	add_self(naming, draft);
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (config->peers[i].name)
+			add_peer(draft, &config->peers[i]);
+	}
+	draft->settings.nodes = draft->nodes;
+	return QE_OK;
+}
+
+static void add_overlay(const struct qe_naming *naming, struct draft *draft)
+{
+	const struct qe_config_list *addrs = &config_of(naming)->network.tun_addr;
+	size_t n = 0;
+
+	draft->overlay[n++] = qe_host_overlay();
+	for (size_t i = 0; i < addrs->n; i++)
+		draft->overlay[n++] = addrs->addrs[i].prefix;
+	draft->settings.overlay = draft->overlay;
+	draft->settings.n_overlay = n;
+}
+
+static void add_domains(const struct qe_naming *naming, struct draft *draft)
+{
+	const struct qe_config_list *domains = &config_of(naming)->dns.domains;
+
+	for (size_t i = 0; i < domains->n; i++)
+		draft->domains[i] = (struct qe_dns_domain){
+			domains->domains[i].suffix, domains->domains[i].server};
+	draft->settings.domains = draft->domains;
+	draft->settings.n_domains = domains->n;
+}
+
+static void add_upstream(const struct qe_naming *naming, struct draft *draft)
+{
+	struct qe_dns_settings *to = &draft->settings;
+	const struct qe_host_dns_answer *before = qe_host_names_answer(naming->host_names);
+
+	static_assert(QE_HOST_DNS_UPSTREAMS_MAX <= QE_DNS_SERVERS_MAX);
+	memcpy(to->upstream, naming->upstream, sizeof(naming->upstream));
+	to->n_upstream = naming->n_upstream;
+	if (!naming->portal)
+		return;
+	to->n_upstream = before->n_upstream;
+	for (size_t i = 0; i < before->n_upstream; i++)
+		to->upstream[i] = (struct qe_endpoint){.addr = before->upstream[i]};
+}
+
+/* Members get what this host asks. If that is ourselves, a member's question goes the way of the
+ * host's. */
+static void add_members(const struct qe_naming *naming, struct draft *draft)
+{
+	const struct outlook *outlook = &naming->outlook;
+	struct qe_dns_settings *to = &draft->settings;
+
+	static_assert(QE_RESOLV_SERVERS_MAX <= QE_DNS_SERVERS_MAX);
+	for (size_t i = 0; i < outlook->n_servers; i++)
+		to->members_upstream[to->n_members_upstream++].addr = outlook->servers[i];
+	memcpy(to->exit_addrs, outlook->exit_addrs, sizeof(to->exit_addrs));
+	to->n_exit_addrs = outlook->n_exit_addrs;
+}
+
+/* Whether it has changed. */
+static bool look_out(struct qe_naming *naming)
+{
+	struct outlook seen = {};
+	struct qe_resolv_conf conf;
+	bool changed;
+
+	if (naming->members) {
+		seen.n_exit_addrs = qe_dns_exit_addrs(seen.exit_addrs);
+		if (qe_resolv_file_read(&conf, QE_HOST_DNS_RESOLV_CONF) == QE_OK) {
+			seen.n_servers = conf.n_servers;
+			memcpy(seen.servers, conf.servers, sizeof(seen.servers));
+		}
+	}
+	changed = seen.n_servers != naming->outlook.n_servers ||
+		  seen.n_exit_addrs != naming->outlook.n_exit_addrs ||
+		  memcmp(seen.servers, naming->outlook.servers, sizeof(seen.servers)) != 0 ||
+		  memcmp(seen.exit_addrs, naming->outlook.exit_addrs, sizeof(seen.exit_addrs)) != 0;
+	naming->outlook = seen;
+	return changed;
+}
+
+static enum qe_error make_draft(const struct qe_naming *naming, struct draft *draft)
+{
+	draft->settings = (struct qe_dns_settings){.network = config_of(naming)->dns.network};
+	add_overlay(naming, draft);
+	add_domains(naming, draft);
+	add_upstream(naming, draft);
+	add_members(naming, draft);
+	return add_nodes(naming, draft);
+}
+
+static void configure(struct qe_naming *naming)
+{
+	struct draft *draft = calloc(1, sizeof(*draft));
+	enum qe_error error = draft ? make_draft(naming, draft) : -ENOMEM;
+
+	if (error == QE_OK)
+		error = qe_dns_configure(naming->dns, &draft->settings);
+	if (error != QE_OK)
+		qe_log(naming->settings.log, QE_LOG_ERROR, "names_failed", nullptr,
+			"names are answered as before: %s", qe_error_text(error));
+	if (draft) {
+		free(draft->nodes);
+		free(draft->addrs);
+	}
+	free(draft);
+}
+
+/* ---- sockets ---- */
+
+static enum qe_error listen_at(struct qe_naming *naming, const struct qe_addr *addr, bool members)
+{
+	int udp, tcp = -1;
+	enum qe_error error;
+
+	QE_TRY(qe_helper_names_socket(helper_of(naming), addr, false, &udp));
+	error = qe_helper_names_socket(helper_of(naming), addr, true, &tcp);
+	if (error != QE_OK)
+		tcp = -1;
+	QE_TRY(qe_dns_listen(naming->dns, udp, tcp, members));
+	return error;
+}
+
+static void listen_or_say(struct qe_naming *naming, const struct qe_addr *addr, bool members)
+{
+	enum qe_error error = listen_at(naming, addr, members);
+	char text[QE_ADDR_TEXT_SIZE];
+
+	qe_addr_format(text, addr);
+	if (error != QE_OK)
+		qe_log(naming->settings.log, QE_LOG_WARN, "names_failed", nullptr,
+			"no names are answered at %s port 53%s: %s", text,
+			members ? ", and members find whatever else is there" : "",
+			error == -EADDRINUSE ? "another program has it" : qe_error_text(error));
+}
+
+/* A gateway that lets members out resolves for them. */
+static bool wants_members(const struct qe_naming *naming)
+{
+	const struct qe_config_list *forwards = &config_of(naming)->network.forward_subnets;
+
+	for (size_t i = 0; i < forwards->n; i++) {
+		if (forwards->prefixes[i].length == 0)
+			return true;
+	}
+	return config_of(naming)->network.exit;
+}
+
+/* At addresses that come with a reload, from the next start on. */
+static void listen_to_members(struct qe_naming *naming)
+{
+	const struct qe_config_list *addrs = &config_of(naming)->network.tun_addr;
+	bool wanted = wants_members(naming);
+
+	if (naming->members && !wanted)
+		(void)!qe_dns_unlisten(naming->dns, true);
+	if (!naming->members && wanted) {
+		listen_or_say(naming, &naming->overlay, true);
+		for (size_t i = 0; i < addrs->n; i++)
+			listen_or_say(naming, &addrs->addrs[i].addr, true);
+	}
+	naming->members = wanted;
+}
+
+/* ---- this host's resolver ---- */
+
+/* Once somebody may ask there it stays, and names of nodes are answered. NODE alone is found, too.
+ */
+static void take_host(struct qe_naming *naming)
+{
+	char search[100];
+	struct qe_text text = qe_text_init(search, sizeof(search));
+
+	if (!naming->host)
+		listen_or_say(naming, &QE_HOST_DNS_SERVER, false);
+	naming->host = true;
+	qe_text_addf(&text, "%s." QE_DNS_TOP, config_of(naming)->dns.network);
+	if (qe_host_names_state(naming->host_names) == QE_HOST_NAMES_OFF)
+		qe_host_names_set(naming->host_names, search);
+}
+
+static void give_host_back(struct qe_naming *naming)
+{
+	qe_host_names_unset(naming->host_names);
+	naming->portal = naming->is_connected = false;
+	naming->n_upstream = naming->n_exit_addrs = 0;
+}
+
+static void find_upstream(struct qe_naming *naming, const struct qe_config_peer *gateway)
+{
+	const struct qe_config *config = config_of(naming);
+	struct qe_addr addrs[QE_DNS_SERVERS_MAX];
+	size_t n = 0;
+
+	if (config->vpn.dns_mode == QE_VPN_DNS_GATEWAY)
+		n = qe_vpn_gateway_addrs(gateway, addrs, 4);
+	for (size_t i = 0; i < config->vpn.dns.n && n < QE_DNS_SERVERS_MAX; i++)
+		addrs[n++] = config->vpn.dns.prefixes[i].addr;
+	naming->n_upstream = n;
+	for (size_t i = 0; i < n; i++)
+		naming->upstream[i] = (struct qe_endpoint){.addr = addrs[i], .port = QE_DNS_PORT};
+}
+
+void qe_naming_set_portal(struct qe_naming *naming, bool open)
+{
+	if (naming->portal == open)
+		return;
+	naming->portal = open;
+	configure(naming);
+}
+
+void qe_naming_set_vpn(struct qe_naming *naming, const struct qe_config_peer *gateway)
+{
+	naming->vpn = gateway != nullptr;
+	if (gateway && config_of(naming)->vpn.dns_mode != QE_VPN_DNS_OFF) {
+		find_upstream(naming, gateway);
+		take_host(naming);
+	} else {
+		give_host_back(naming);
+	}
+	configure(naming);
+}
+
+/* ---- the gateway's address ---- */
+
+void qe_naming_connected(struct qe_naming *naming)
+{
+	naming->is_connected = true;
+	if (naming->n_upstream > 0 && config_of(naming)->vpn.dns_mode == QE_VPN_DNS_GATEWAY)
+		(void)!qe_dns_lookup(naming->dns, exit_cookie, QE_DNS_EXIT_ADDRESS, 0,
+			naming->upstream, nullptr, naming->n_upstream);
+}
+
+bool qe_naming_take(struct qe_naming *naming, const struct qe_resolved *resolved)
+{
+	if (resolved->cookie != exit_cookie)
+		return false;
+	naming->n_exit_addrs = 0;
+	for (size_t i = 0; i < resolved->n && naming->n_exit_addrs < 2; i++)
+		naming->exit_addrs[naming->n_exit_addrs++] = resolved->endpoints[i].addr;
+	return true;
+}
+
+/* ---- life ---- */
+
+static void set_alarm(struct qe_naming *naming)
+{
+	(void)!qe_loop_set_alarm(
+		naming->settings.loop, &naming->alarm, qe_clock_now() + look_again);
+}
+
+void qe_naming_network_changed(struct qe_naming *naming)
+{
+	if (look_out(naming))
+		configure(naming);
+}
+
+/* Nobody tells of what is written to resolv.conf. */
+static void look(struct qe_alarm *alarm, qe_time)
+{
+	struct qe_naming *naming = QE_CONTAINER_OF(alarm, struct qe_naming, alarm);
+
+	qe_naming_network_changed(naming);
+	if (naming->is_connected && naming->n_exit_addrs == 0)
+		qe_naming_connected(naming);
+	set_alarm(naming);
+}
+
+void qe_naming_changed(struct qe_naming *naming)
+{
+	listen_to_members(naming);
+	look_out(naming);
+	configure(naming);
+}
+
+/* Whom the host asked before may be others now. */
+static void host_changed(void *ctx)
+{
+	struct qe_naming *naming = ctx;
+
+	if (naming->portal)
+		configure(naming);
+}
+
+static enum qe_error make(struct qe_naming *naming)
+{
+	const struct qe_naming_settings *settings = &naming->settings;
+	const struct qe_host_names_settings of_host = {
+		.loop = settings->loop,
+		.helper = helper_of(naming),
+		.log = settings->log,
+		.changed = host_changed,
+		.ctx = naming,
+	};
+
+	QE_TRY(qe_host_names_new(&naming->host_names, &of_host));
+	QE_TRY(qe_dns_new(&naming->dns, settings->wake, settings->ctx));
+	return qe_dns_start(naming->dns);
+}
+
+enum qe_error qe_naming_new(
+	struct qe_naming **ret_naming, const struct qe_naming_settings *settings)
+{
+	struct qe_naming *naming = calloc(1, sizeof(*naming));
+	enum qe_error error;
+
+	if (!naming)
+		return -ENOMEM;
+	naming->settings = *settings;
+	naming->overlay = qe_node_id_overlay_addr(qe_node_get_id(settings->node));
+	naming->alarm.ring = look;
+	error = make(naming);
+	if (error != QE_OK) {
+		qe_naming_free(naming);
+		return error;
+	}
+	qe_naming_changed(naming);
+	set_alarm(naming);
+	*ret_naming = naming;
+	return QE_OK;
+}
+
+struct qe_naming *qe_naming_free(struct qe_naming *naming)
+{
+	if (!naming)
+		return nullptr;
+	(void)!qe_loop_set_alarm(naming->settings.loop, &naming->alarm, QE_TIME_NEVER);
+	qe_host_names_free(naming->host_names);
+	qe_dns_free(naming->dns);
+	free(naming);
+	return nullptr;
+}
+
+struct qe_dns *qe_naming_dns(const struct qe_naming *naming)
+{
+	return naming->dns;
+}
+
+void qe_naming_get_status(const struct qe_naming *naming, struct qe_naming_status *ret_status)
+{
+	*ret_status = (struct qe_naming_status){
+		.for_members = naming->members,
+		.for_host = qe_host_names_state(naming->host_names),
+		.method = qe_host_names_answer(naming->host_names)->method,
+		.n_servers = naming->n_upstream,
+		.n_exit_addrs = naming->n_exit_addrs,
+	};
+	memcpy(ret_status->servers, naming->upstream, sizeof(naming->upstream));
+	memcpy(ret_status->exit_addrs, naming->exit_addrs, sizeof(naming->exit_addrs));
+}
+
+void qe_naming_count(const struct qe_naming *naming, bool members, struct qe_dns_counts *ret_counts)
+{
+	qe_dns_count(naming->dns, members, ret_counts);
+}
