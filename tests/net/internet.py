@@ -45,11 +45,13 @@ class Internet:
             host.route('default', ipv4)
             host.route('default', ipv6)
         self.laptop.own_etc(f'nameserver {ROUTER[0]}\n')
+        self.gate.own_etc(f'nameserver {SERVER[0]}\n')
         self.plug('eth0')
 
-    def plug(self, interface):
+    def plug(self, interface, metric=None):
         """The laptop's interface comes up, with its addresses and default routes."""
-        _, network, metric = UPLINKS[interface]
+        _, network, usual = UPLINKS[interface]
+        metric = metric or usual
         self.laptop.ip('link', 'set', interface, 'up')
         self.laptop.address(interface, f'10.0.{network}.2/24', f'2001:db8:{network}::2/64')
         for family, router in ('-4', f'10.0.{network}.1'), ('-6', f'2001:db8:{network}::1'):

@@ -21,12 +21,13 @@ import errno
 import itertools
 import json
 import os
+import re
 import socket
 import struct
 import threading
 import time
 
-from internet import A, AAAA, DNS_PORT, GATE, LAPTOP, ROUTER, SERVER, TCP_PORT, UDP_PORT, question
+from internet import A, AAAA, DNS_PORT, GATE, ROUTER, SERVER, TCP_PORT, UDP_PORT, question
 from lab import Failed, Node, wait_until
 
 TICK = 0.05
@@ -57,14 +58,16 @@ def checksum(data):
 
 class Talker:
     """A thread that sends by each way in each tick, until told to stop. spoken: how often by which way, refused: how often the
-    kernel would not take it. bound: an address that all sockets are bound to, by family; device: an interface, for SO_BINDTODEVICE."""
+    kernel would not take it. bound: the addresses that all sockets are bound to; device: an interface, for SO_BINDTODEVICE; local:
+    also what no NAT lets through, to the LAN and without ports. What is sent says by whom, and which way."""
 
-    def __init__(self, host, marker, bound=None, device=None, tick=TICK, local=True):
-        self.host, self.marker, self.bound, self.device, self.tick = host, marker, bound or {}, device, tick
+    def __init__(self, host, marker, name='plain', bound=(), device=None, local=True, tick=TICK):
+        self.host, self.marker, self.name, self.device, self.tick = host, marker, name.encode(), device, tick
+        self.bound = {family_of(address): address for address in bound}
         self.spoken, self.refused, self.numbers = collections.Counter(), collections.Counter(), itertools.count()
-        self.connections, self.kept = [], {}
+        self.connections, self.kept, self.way = [], {}, b''
         self.ways = dict(self.all_ways(local))
-        self.stopping, self.failure = threading.Event(), None
+        self.stopping, self.renewing, self.failure = threading.Event(), threading.Event(), None
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def all_ways(self, local):
@@ -73,13 +76,14 @@ class Talker:
             version = 6 if ':' in address else 4
             yield f'tcp{version}', lambda address=address: self.connect(address)
             yield f'udp{version}', lambda address=address: self.send(address, UDP_PORT, self.payload())
-            yield f'big{version}', lambda address=address: self.send(address, UDP_PORT, self.payload() * 150)
+            yield f'big{version}', lambda address=address: self.send(address, UDP_PORT, self.payload() * 100)
             yield f'icmp{version}', lambda address=address: self.ping(address)
-            yield f'raw{version}', lambda address=address: self.send_raw(address, EXPERIMENTAL, self.payload())
             yield f'dns{version}', lambda address=address: self.ask(address)
             yield f'kept_udp{version}', lambda address=address: self.send_kept(address, socket.SOCK_DGRAM, UDP_PORT)
             yield f'kept_tcp{version}', lambda address=address: self.send_kept(address, socket.SOCK_STREAM, TCP_PORT)
             yield f'dhcp{version}', lambda address=address: self.send(address, 67 if ':' not in address else 547, self.payload())
+            if local:
+                yield f'raw{version}', lambda address=address: self.send_raw(address, EXPERIMENTAL, self.payload())
         if local:
             for address in ROUTER:
                 yield f'dns_router{6 if ":" in address else 4}', lambda address=address: self.ask(address)
@@ -90,7 +94,7 @@ class Talker:
     # -- single ways --------------------------------------------------------------------------------------------------
 
     def payload(self):
-        return self.marker + b'-%d ' % next(self.numbers)
+        return b'-'.join((self.marker, self.name, self.way, b'%d ' % next(self.numbers)))
 
     def socket(self, address, kind, protocol=0):
         family = family_of(address)
@@ -136,21 +140,23 @@ class Talker:
     def connect(self, address):
         """A new connection; the marker follows when it is there."""
         made = self.socket(address, socket.SOCK_STREAM)
-        self.connections.append((made, time.monotonic() + PATIENCE))
+        self.connections.append((made, self.payload(), time.monotonic() + PATIENCE))
         if error := made.connect_ex((address, TCP_PORT)):
             if error != errno.EINPROGRESS:
                 raise OSError(error, os.strerror(error))
 
     def tend_connections(self):
         waiting = []
-        for made, end in self.connections:
+        for made, payload, end in self.connections:
             try:
-                made.send(self.payload())
-                made.close()
+                made.send(payload)
             except BlockingIOError:
-                waiting.append((made, end)) if time.monotonic() < end else made.close()
+                if time.monotonic() < end:
+                    waiting.append((made, payload, end))
+                    continue
             except OSError:
-                made.close()
+                pass
+            made.close()
         self.connections = waiting
 
     def send_kept(self, address, kind, port):
@@ -170,11 +176,24 @@ class Talker:
                 self.kept.pop(key).close()
             raise
 
+    def renew(self):
+        """What lives as long as it can begins anew."""
+        self.renewing.set()
+
+    def drop_kept(self):
+        for made in self.kept.values():
+            made.close()
+        self.kept = {}
+        self.renewing.clear()
+
     # -- all of them --------------------------------------------------------------------------------------------------
 
     def speak(self):
+        if self.renewing.is_set():
+            self.drop_kept()
         for name, way in self.ways.items():
-            self.spoken[name] += 1
+            self.spoken[self.name.decode(), name] += 1
+            self.way = name.encode()
             try:
                 way()
             except OSError as error:
@@ -192,13 +211,17 @@ class Talker:
         if self.failure:
             raise Failed(f'the talker: {self.failure!r}')
 
+    def keys(self):
+        """Of the ways, as they are counted."""
+        return [(self.name.decode(), way) for way in self.ways]
+
     def wait_spoken(self, times=SPOKEN_LEAST):
         """Until each way has been spoken by so many times more."""
-        aims = {name: self.spoken[name] + times for name in self.ways}
+        aims = {key: self.spoken[key] + times for key in self.keys()}
 
         def has_spoken():
             self.check()
-            return all(self.spoken[name] >= aim for name, aim in aims.items())
+            return all(self.spoken[key] >= aim for key, aim in aims.items())
         wait_until('the talker has spoken in all ways', has_spoken, deadline=30)
 
     def __enter__(self):
@@ -208,7 +231,8 @@ class Talker:
     def __exit__(self, kind, _value, _trace):
         self.stopping.set()
         self.thread.join()
-        for made in [*self.kept.values(), *(made for made, _ in self.connections)]:
+        self.drop_kept()
+        for made, *_ in self.connections:
             made.close()
         if not kind:
             self.check()
@@ -221,17 +245,21 @@ class Case:
         self.name, self.closed, self.allow = name, closed, allow
         self.spans, self.spoken = [], collections.Counter()
         self.packets, self.tunnel, self.markers, self.leaks = 0, 0, 0, []
-        self.seen = set()  # of the ways to the server, as the wire shows them
+        self.seen = set()  # who has spoken in clear, and which way
 
 
 class Watch:
-    """On wires, which are interfaces of a router: what comes in there is what the laptop has sent. Without a gateway among its
-    addresses there is no tunnel to be seen."""
+    """On wires, which are interfaces of a router: what comes in there is what the laptop has sent."""
 
-    def __init__(self, router, wires, marker, talkers, gateways=GATE):
-        self.marker, self.talkers, self.gateways = marker, talkers, gateways
-        self.captures = {wire: router.capture(wire, 'not', 'ether', 'src', hardware_address(router, wire)) for wire in wires}
-        self.cases = {}
+    def __init__(self, router, wires, marker, talkers):
+        self.router, self.marker, self.talkers = router, marker, talkers
+        self.spoken_by = re.compile(marker + rb'-([a-z]+)-([a-z0-9_]+)-')
+        self.captures, self.cases = {}, {}
+        for wire in wires:
+            self.add(wire)
+
+    def add(self, wire):
+        self.captures[wire] = self.router.capture(wire, 'not', 'ether', 'src', hardware_address(self.router, wire))
 
     @contextlib.contextmanager
     def case(self, name, closed=True, allow=lambda _packet: False):
@@ -250,36 +278,34 @@ class Watch:
         for talker in self.talkers:
             talker.wait_spoken(times)
 
-    def is_tunnel(self, packet):
-        return packet.protocol == 'udp' and packet.destination in self.gateways and packet.destination_port == Node.PORT
-
     def look(self, packet, wire):
         for case in self.cases.values():
             if any(start <= packet.seconds <= end for start, end in case.spans):
                 self.count(case, packet, wire)
 
     def count(self, case, packet, wire):
+        spoken = {(name.decode(), way.decode()) for name, way in self.spoken_by.findall(packet.data.lower())}
+        marked = bool(spoken)
         case.packets += 1
-        marked = self.marker in packet.data.lower()
         case.markers += marked
-        case.seen.update(ways_of(packet, marked))
-        if self.is_tunnel(packet):
-            case.tunnel += 1
-            allowed = True
-        else:
-            allowed = is_harmless(packet) or case.allow(packet)
-        if case.closed and (not allowed or marked and not case.allow(packet)):
-            case.leaks.append(f'{wire}: {packet}{", with the marker" if marked else ""}')
+        case.tunnel += is_tunnel(packet)
+        case.seen |= spoken
+        harmless = (is_tunnel(packet) or is_harmless(packet)) and not marked
+        if case.closed and not harmless and not case.allow(packet):
+            by = ', '.join(f'{name}, {way}' for name, way in sorted(spoken))
+            case.leaks.append(f'{wire}: {packet.protocol} from {packet.source} to {packet.destination}.{packet.destination_port}: '
+                              f'{by or "without a marker"}')
 
     def wrong(self, case):
         """In words, or nothing."""
-        least = min((case.spoken[way] for talker in self.talkers for way in talker.ways), default=SPOKEN_LEAST)
+        keys = {key for talker in self.talkers for key in talker.keys()}
+        least = min((case.spoken[key] for key in keys), default=SPOKEN_LEAST)
         if least < SPOKEN_LEAST:
             return f'only {least} packets of a kind were sent'
         if case.closed:
             return f'{len(case.leaks)} leaks' if case.leaks else ''
-        blind = {way for talker in self.talkers for way in talker.ways} - case.seen
-        return f'not seen: {", ".join(sorted(blind))}' if blind else ''
+        blind = keys - case.seen
+        return f'not seen: {", ".join(" ".join(key) for key in sorted(blind))}' if blind else ''
 
     def judge(self):
         for wire, capture in self.captures.items():
@@ -317,6 +343,10 @@ def seeks_server(packet):
     return any(socket.inet_pton(family_of(address), address) in packet.data for address in SERVER)
 
 
+def is_tunnel(packet):
+    return packet.protocol == 'udp' and packet.destination in GATE and packet.destination_port == Node.PORT
+
+
 def is_harmless(packet):
     if packet.protocol == 'arp':
         return not seeks_server(packet)
@@ -325,34 +355,3 @@ def is_harmless(packet):
         return kind in MLD or ROUTER_SOLICITATION <= kind <= REDIRECT and not seeks_server(packet)
     ports = packet.protocol == 'udp' and (packet.source_port, packet.destination_port)
     return ports in ((68, 67), (546, 547))
-
-
-def ways_of(packet, marked):
-    """Which of the talker's ways a packet in clear may have come by."""
-    version = 6 if packet.source and ':' in packet.source else 4
-    if packet.protocol == 'udp' and marked:
-        by_port = {UDP_PORT: ('udp', 'kept_udp'), DNS_PORT: ('dns',), 67: ('dhcp',), 547: ('dhcp',), 5353: ('multicast',)}
-        names = by_port.get(packet.destination_port, ())
-        if packet.destination == '255.255.255.255':
-            yield 'broadcast'
-        elif packet.destination in ROUTER:
-            yield f'dns_router{version}'
-        else:
-            yield from (f'{name}{version}' for name in names)
-    elif packet.protocol == 'tcp' and packet.destination in SERVER:
-        yield f'tcp{version}'
-        if marked:
-            yield f'kept_tcp{version}'
-    elif packet.protocol in ('icmp', 'icmp6') and marked:
-        yield f'icmp{version}'
-    elif packet.protocol == EXPERIMENTAL and marked:
-        yield f'raw{version}'
-    if is_fragment(packet) and marked:
-        yield f'big{version}'
-
-
-def is_fragment(packet):
-    if packet.protocol == 44:
-        return True
-    ipv4 = packet.source and ':' not in packet.source
-    return bool(ipv4 and int.from_bytes(packet.data[20:22]) & 0x3fff)
