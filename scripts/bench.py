@@ -192,6 +192,11 @@ def flood(args):
     return in_lab('flood', args, flood, [name for name in flood.TUNNELS if wanted(args.subjects, name)])
 
 
+def vpn(args):
+    import vpn
+    return in_lab('vpn', args, vpn, [name for name in vpn.TUNNELS if wanted(args.subjects, name)], 'datagrams', 'pings')
+
+
 SUITES = {
     'micro': micro,
     'scale': scale,
@@ -200,6 +205,7 @@ SUITES = {
     'throughput': throughput,
     'impaired': impaired,
     'flood': flood,
+    'vpn': vpn,
 }
 
 

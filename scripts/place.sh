@@ -22,7 +22,7 @@ libraries=(
 build_programs='meson ninja python3'
 demo_programs='ip iperf3 tcpdump nft ping conntrack curl'
 test_programs="$demo_programs clang-19 clang-format-19 unbound dnsmasq udhcpc chromium-headless-shell"
-bench_programs='ip iperf3 ping ethtool openssl'
+bench_programs='ip iperf3 ping ethtool openssl nft'
 
 # What ./dev bench compares with, Debian's packages of other tunnels; and what draws the chart.
 others=(wireguard-go wireguard-tools openvpn fastd nebula tinc yggdrasil gnuplot-nox)
