@@ -123,6 +123,14 @@ static void on_left(void *ctx)
 	resume_listener(&proxy->listeners[1]);
 }
 
+/* At most once a minute. */
+static void say_full(struct proxy *proxy)
+{
+	if (qe_time_take(&proxy->said_full, 1, 60 * QE_SECOND, qe_clock_now()))
+		qe_log(&proxy->log, QE_LOG_WARN, "full", nullptr,
+			"%zu clients are there: others wait", proxy->clients->n);
+}
+
 /* Without descriptors, too, the next one comes when another has left. */
 static void somebody_comes(struct qe_watch *watch, unsigned)
 {
@@ -138,8 +146,7 @@ static void somebody_comes(struct qe_watch *watch, unsigned)
 	}
 	if (error == -EAGAIN)
 		return;
-	qe_log(&listener->proxy->log, QE_LOG_WARN, "full", nullptr,
-		"%zu clients are there: others wait", clients->n);
+	say_full(listener->proxy);
 	pause_listener(&listener->proxy->listeners[0]);
 	pause_listener(&listener->proxy->listeners[1]);
 }
@@ -159,8 +166,6 @@ static enum qe_error listen_at(
 	enum qe_error error = qe_tcp_listen(&listener->watch.fd, at, &local);
 	char text[QE_ENDPOINT_TEXT_SIZE];
 
-	if (error == QE_OK)
-		error = qe_loop_add(proxy->loop, &listener->watch, QE_READABLE);
 	qe_endpoint_format(text, error == QE_OK ? &local : at);
 	if (error != QE_OK)
 		return proxy_fail(proxy, error,
@@ -174,6 +179,7 @@ static enum qe_error listen_at(
 	return QE_OK;
 }
 
+/* Early, as this is what fails most often. Who comes already waits. */
 static enum qe_error start_listeners(struct proxy *proxy)
 {
 	const struct qe_endpoint *const at[] = {&proxy->settings->socks, &proxy->settings->http};
@@ -181,6 +187,7 @@ static enum qe_error start_listeners(struct proxy *proxy)
 	for (unsigned i = 0; i < 2; i++) {
 		proxy->listeners[i].watch.ready = somebody_comes;
 		proxy->listeners[i].proxy = proxy;
+		proxy->listeners[i].paused = true;
 		proxy->listeners[i].protocol = i == 0 ? QE_CLIENT_SOCKS : QE_CLIENT_HTTP;
 		if (at[i]->addr.family != QE_FAMILY_NONE)
 			QE_TRY(listen_at(proxy, &proxy->listeners[i], at[i]));
@@ -290,6 +297,13 @@ static enum qe_error start_sandbox(struct proxy *proxy)
 
 static enum qe_error start_work(struct proxy *proxy)
 {
+	resume_listener(&proxy->listeners[0]);
+	resume_listener(&proxy->listeners[1]);
+	return QE_OK;
+}
+
+static enum qe_error say_ready(struct proxy *proxy)
+{
 	const struct qe_config *config = proxy->config;
 	char id[QE_NODE_ID_TEXT_SIZE], gateway[QE_NAME_MAX + 1] = "no gateway";
 
@@ -313,6 +327,7 @@ static const struct stage {
 } stages[] = {
 	{start_loop, stop_loop},
 	{start_users, stop_users},
+	{start_listeners, stop_listeners},
 	{proxy_start_policy, proxy_stop_policy},
 	{proxy_start_node, proxy_stop_node},
 	{proxy_start_udp, proxy_stop_udp},
@@ -320,8 +335,8 @@ static const struct stage {
 	{proxy_start_workers, proxy_stop_workers},
 	{proxy_start_endpoints, proxy_stop_endpoints},
 	{start_stack, stop_stack},
-	{start_listeners, stop_listeners},
 	{start_work, nullptr},
+	{say_ready, nullptr},
 };
 constexpr size_t n_stages = sizeof(stages) / sizeof(stages[0]);
 

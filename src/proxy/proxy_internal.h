@@ -39,6 +39,7 @@ struct proxy {
 	struct qe_names *names;
 	struct qe_users *users;
 	struct listener listeners[2];
+	qe_time said_full; /* for qe_time_take */
 	struct qe_clients *clients;
 	uint64_t up[QE_PEERS_MAX / 64]; /* peers that have a link, a bit for each slot */
 };

@@ -141,13 +141,16 @@ static err_t output6(struct netif *netif, struct pbuf *packet, const ip6_addr_t 
 
 static bool is_for_us(const struct qe_stack *stack, const struct qe_packet *packet)
 {
-	return !packet->fragment && !packet->options &&
-	       qe_stack_owns(stack, &packet->destination) &&
-	       !qe_stack_owns(stack, &packet->source) && !qe_addr_is_loopback(&packet->source) &&
+	return !packet->fragment && !packet->options && qe_stack_owns(stack, &packet->destination);
+}
+
+static bool is_from_elsewhere(const struct qe_stack *stack, const struct qe_packet *packet)
+{
+	return !qe_stack_owns(stack, &packet->source) && !qe_addr_is_loopback(&packet->source) &&
 	       !qe_addr_is_multicast(&packet->source);
 }
 
-/* An ICMP message: errors are heard here, and lwIP answers echo requests. */
+/* An ICMP message: errors are heard here, also the node's own, and lwIP answers echo requests. */
 static bool is_echo(struct qe_stack *stack, const struct qe_packet *packet, struct qe_bytes bytes)
 {
 	struct qe_complaint complaint;
@@ -163,11 +166,9 @@ static bool is_echo(struct qe_stack *stack, const struct qe_packet *packet, stru
 	       (packet->protocol == QE_IP_ICMP ? echo_request : echo6_request);
 }
 
-static bool may_enter(struct qe_stack *stack, const struct qe_packet *packet,
+static bool is_known(struct qe_stack *stack, const struct qe_packet *packet,
 	const struct qe_offload *offload, struct qe_bytes bytes)
 {
-	if (!is_for_us(stack, packet) || bytes.len > UINT16_MAX)
-		return false;
 	switch (packet->protocol) {
 	case QE_IP_TCP:
 		return true;
@@ -180,6 +181,13 @@ static bool may_enter(struct qe_stack *stack, const struct qe_packet *packet,
 	default:
 		return false;
 	}
+}
+
+static bool may_enter(struct qe_stack *stack, const struct qe_packet *packet,
+	const struct qe_offload *offload, struct qe_bytes bytes)
+{
+	return bytes.len <= UINT16_MAX && is_for_us(stack, packet) &&
+	       is_known(stack, packet, offload, bytes) && is_from_elsewhere(stack, packet);
 }
 
 /* lwIP looks at every checksum; of a super-packet it is that of the whole, which is one TCP segment

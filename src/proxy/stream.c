@@ -39,7 +39,7 @@ struct qe_stream {
 	struct tcp_pcb *pcb; /* NULL: lwIP is done with it, or never was any more */
 	enum qe_stream_state state;
 	enum qe_error error;
-	uint32_t first; /* our first sequence number */
+	uint32_t first; /* the sequence number of the SYN */
 	struct qe_endpoint local, remote;
 	bool remote_ended, finished;
 	/* A ring: n bytes from at on. */
@@ -228,7 +228,7 @@ static enum qe_error connect_to(struct qe_stream *stream)
 		return error == ERR_RTE ? -ENETUNREACH : -ENOMEM;
 	}
 	stream->pcb = pcb;
-	stream->first = pcb->lastack + 1;
+	stream->first = pcb->lastack;
 	stream->local = (struct qe_endpoint){
 		.addr = stack_from_ip(&pcb->local_ip), .port = pcb->local_port};
 	stack_start_timer(stream->stack);
