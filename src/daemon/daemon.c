@@ -495,6 +495,8 @@ static const struct stage {
 	{start_node, stop_node},
 	{daemon_start_listener,
 		daemon_stop_listener}, /* first of all to notice a daemon that runs already */
+	{daemon_start_recovery,
+		daemon_give_back}, /* while it listens, as who has told it to stop waits for that */
 	{daemon_start_check, daemon_stop_check},
 	{daemon_start_vpn, daemon_stop_vpn},
 	{daemon_start_udp, daemon_stop_udp},

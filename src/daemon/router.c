@@ -95,9 +95,10 @@ enum qe_error qe_router_recover(struct qe_router *router)
 	return QE_OK;
 }
 
-void qe_router_goodbye(struct qe_router *router, enum qe_goodbye goodbye)
+void qe_router_give_back(struct qe_router *router, enum qe_goodbye goodbye)
 {
 	qe_helper_goodbye(router->helper, goodbye);
+	router->helper = qe_helper_free(router->helper);
 }
 
 struct qe_router *qe_router_free(struct qe_router *router)

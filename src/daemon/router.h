@@ -26,9 +26,9 @@ enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_confi
 /* Undoes what a daemon before has left behind, but what blocks in VPN mode where that is enabled;
  * logs what that was. An error is logged, too, and nothing can be changed on the host then. */
 enum qe_error qe_router_recover(struct qe_router *router);
-/* How it ends; without, the host is given back. */
-void qe_router_goodbye(struct qe_router *router, enum qe_goodbye goodbye);
-/* Waits until that is done. NULL-safe. */
+/* Ends the helper, and waits until it has done as goodbye says. */
+void qe_router_give_back(struct qe_router *router, enum qe_goodbye goodbye);
+/* The same, if it was not done, with QE_GOODBYE. NULL-safe. */
 struct qe_router *qe_router_free(struct qe_router *router);
 
 /* Once the interface is there, and while privileges are: it is brought up with the addresses, of

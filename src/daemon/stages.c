@@ -60,8 +60,6 @@ enum qe_error daemon_start_helper(struct daemon *daemon)
 
 void daemon_stop_helper(struct daemon *daemon)
 {
-	if (daemon->router)
-		qe_router_goodbye(daemon->router, daemon->goodbye);
 	daemon->router = qe_router_free(daemon->router);
 }
 
@@ -104,6 +102,18 @@ void daemon_stop_audit(struct daemon *daemon)
 
 /* ---- the host's network ---- */
 
+/* What a daemon before this one has left behind. */
+enum qe_error daemon_start_recovery(struct daemon *daemon)
+{
+	return qe_router_recover(daemon->router);
+}
+
+/* What this one has changed; nothing needs the helper after that. */
+void daemon_give_back(struct daemon *daemon)
+{
+	qe_router_give_back(daemon->router, daemon->goodbye);
+}
+
 static enum qe_error check_cpus(struct daemon *daemon)
 {
 	const struct qe_config_list *cpus = &daemon->config->performance.cpu_affinity;
@@ -126,7 +136,6 @@ enum qe_error daemon_start_check(struct daemon *daemon)
 	enum qe_error error;
 
 	QE_TRY(check_cpus(daemon));
-	QE_TRY(qe_router_recover(daemon->router));
 	error = qe_netlink_new(&daemon->netlink);
 	if (error == QE_OK)
 		error = qe_host_check(daemon->netlink, daemon->config, &why);

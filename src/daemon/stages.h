@@ -59,6 +59,8 @@ enum qe_error daemon_start_audit(struct daemon *daemon);
 void daemon_stop_audit(struct daemon *daemon);
 enum qe_error daemon_start_listener(struct daemon *daemon);
 void daemon_stop_listener(struct daemon *daemon);
+enum qe_error daemon_start_recovery(struct daemon *daemon);
+void daemon_give_back(struct daemon *daemon);
 enum qe_error daemon_start_check(struct daemon *daemon);
 void daemon_stop_check(struct daemon *daemon);
 enum qe_error daemon_start_vpn(struct daemon *daemon);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * The helper's side. Whoever has taken over the daemon can ask what the daemon can ask, and so must
- * not get more by it than what is needed: no request names an interface, a routing table, a
- * protocol number, a metric or an nftables table, and no socket is made but such as
+ * not get more by it than what is needed: no request names a routing table, a protocol number, a
+ * metric or an nftables table, nor an interface but a LAN's; and no socket is made but such as
  * os/names_socket.h has. All that is checked here, and bounded: numbers of
  * prefixes by the size of a message, time by nft's alarm.
  *

@@ -18,6 +18,7 @@ from lab import Lab, Node, command, wait_until
 
 LAN = '192.168.7.0/24'
 CAP_NET_ADMIN = 1 << 12
+CAP_NET_BIND_SERVICE = 1 << 10
 DAEMON_KIB_MAX, HELPER_KIB_MAX = 12 * 1024, 5 * 1024
 OTHERS = '''
 table inet others {
@@ -72,11 +73,12 @@ def configure_gateway(gateway, laptop, dial=None):
 
 
 def check_rights(node):
-    """The helper has one capability and no way to more; the daemon has none."""
+    """The helper has two capabilities, of which one for what it runs, and no way to more; the daemon has none."""
     daemon, helper = processes(node)
-    for pid, capabilities, most in ((daemon, 0, DAEMON_KIB_MAX), (helper, CAP_NET_ADMIN, HELPER_KIB_MAX)):
+    for pid, capabilities, most in ((daemon, 0, DAEMON_KIB_MAX), (helper, CAP_NET_ADMIN | CAP_NET_BIND_SERVICE, HELPER_KIB_MAX)):
         its = facts(pid)
         assert {int(its[name][0], 16) for name in ('CapEff', 'CapPrm', 'CapBnd')} == {capabilities}, its
+        assert {int(its[name][0], 16) for name in ('CapInh', 'CapAmb')} == {capabilities & CAP_NET_ADMIN}, its
         assert its['NoNewPrivs'] == ['1'], its
         if not os.environ.get('ASAN_OPTIONS') and not os.environ.get('TSAN_OPTIONS'):
             assert int(its['VmRSS'][0]) < most, its['VmRSS']
