@@ -12,7 +12,7 @@ packages=(
 	libjansson-dev libnl-3-dev libnl-route-3-dev libldns-dev liblwip-dev libcap-ng-dev libsystemd-dev libcmocka-dev
 	clang-19 clang-format-19 libclang-rt-19-dev llvm-19
 	python3 iproute2 iperf3 tcpdump nftables iptables iputils-ping conntrack ethtool procps curl openssl
-	unbound dnsmasq-base udhcpc chromium-headless-shell
+	unbound dnsmasq-base udhcpc chromium-headless-shell dbus-daemon dbus-system-bus-common
 )
 # The same, as a host that is not asked for its packages must have it.
 libraries=(
@@ -23,6 +23,9 @@ build_programs='meson ninja python3'
 demo_programs='ip iperf3 tcpdump nft ping conntrack curl'
 test_programs="$demo_programs clang-19 clang-format-19 unbound dnsmasq udhcpc chromium-headless-shell"
 bench_programs='ip iperf3 ping ethtool openssl nft'
+
+# What a host may have in charge of its names, for tests: not to be installed, as each would take over those of this one.
+resolvers=(systemd-resolved libsystemd-shared openresolv)
 
 # What ./dev bench compares with, Debian's packages of other tunnels; and what draws the chart.
 others=(wireguard-go wireguard-tools openvpn fastd nebula tinc yggdrasil gnuplot-nox)

@@ -14,7 +14,7 @@ root_version=1
 
 use_debian_root() {
 	local hash
-	hash=$(printf '%s\n' "$root_version" "${packages[@]}" | sha256sum | cut -c1-12)
+	hash=$(printf '%s\n' "$root_version" "${packages[@]}" "${resolvers[@]}" | sha256sum | cut -c1-12)
 	place=trixie-$hash
 	root=$cache/root-$hash
 	if [ ! -d "$root" ]; then
@@ -55,6 +55,7 @@ make_root() {
 	step 'installing packages' 'This should not fail; the log says why it did.' \
 		within "$half_made" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-download \
 		--no-install-recommends "${packages[@]}"
+	step 'unpacking resolvers' 'Run it again; what has come is not kept.' unpack_resolvers "$half_made"
 	forget_apt "$half_made"
 	rm -f "$half_made"/.wgetrc
 	unset DEV_PLACE
@@ -102,6 +103,16 @@ write_apt_config() {
 
 root_apt() {
 	run apt-get -q -y --no-install-recommends -c "$1/.host-apt.conf" "${@:2}"
+}
+
+# Into a folder of their own, which tests/net/host_dns_test.py lays over /usr.
+unpack_resolvers() {
+	local archives=$1/var/cache/apt/resolvers package
+	mkdir -p "$archives"
+	(cd "$archives" && run apt-get -q -c "$1/.host-apt.conf" download "${resolvers[@]}") || return
+	for package in "$archives"/*.deb; do
+		run dpkg-deb -x "$package" "$1/opt/resolvers" || return
+	done
 }
 
 # Lists and packages are not kept.

@@ -126,6 +126,8 @@ static enum qe_error recover(struct state *state, bool keep, struct qe_text *why
 		state->vpn.is_held = state->found_block = true;
 	(void)!qe_undo_run(
 		&undo, state->journal, state->found_block ? is_no_block : nullptr, nullptr);
+	if (!state->found_block)
+		qe_host_dns_recover();
 	return QE_OK;
 }
 
@@ -616,7 +618,6 @@ void qe_helper_serve(int fd, const char *interface, int folder)
 	struct state state = {.interface = interface, .folder = folder, .lock = -1, .made = -1};
 
 	qe_host_dns_init(&state.dns, interface);
-	qe_host_dns_recover();
 	if (qe_netlink_new(&state.netlink) == QE_OK) {
 		while (serve_one(&state, fd))
 			;

@@ -147,13 +147,29 @@ static enum qe_error finish(
 	return error;
 }
 
+/* Nothing has come of it. */
+static void forget_way(struct qe_host_dns *dns, enum qe_host_dns_method method)
+{
+	for (size_t i = qe_journal_count(dns->journal); i > 0; i--) {
+		const struct qe_journal_entry entry = qe_journal_at(dns->journal, i - 1);
+
+		if (strcmp(entry.words[0], QE_JOURNAL_RESOLVER) == 0 &&
+			strcmp(entry.words[1], ways[method]) == 0)
+			qe_journal_drop(dns->journal, i - 1);
+	}
+	qe_journal_save(dns->journal);
+	dns->used &= (uint8_t)~bit(method);
+}
+
 static enum qe_error use_resolved(struct qe_host_dns *dns, const char *search, struct qe_text *why)
 {
 	enum qe_error error = begin(dns, QE_HOST_DNS_RESOLVED, why);
 
 	if (error == QE_OK)
 		error = qe_resolved_set(dns->interface, &dns->conf.servers[0], search, why);
-	return finish(dns, QE_HOST_DNS_RESOLVED, error);
+	if (error != QE_OK)
+		forget_way(dns, QE_HOST_DNS_RESOLVED);
+	return error;
 }
 
 static enum qe_error use_resolvconf(struct qe_host_dns *dns, struct qe_text *why)
@@ -323,15 +339,15 @@ static bool undo_file(struct qe_undo *undo)
 	enum qe_resolv_undo outcome = QE_RESOLV_NOTHING;
 	enum qe_error error = qe_resolv_file_restore(resolv_conf, &outcome);
 
-	if (error != QE_OK)
+	if (error == -EBUSY || outcome == QE_RESOLV_THEIRS)
+		qe_undo_say(undo, QE_UNDO_THEIRS, "%s is somebody else's by now and left alone",
+			resolv_conf);
+	else if (error != QE_OK)
 		qe_undo_say(undo, QE_UNDO_FAILED, "the former %s cannot be brought back: %s",
 			resolv_conf, qe_error_text(error));
 	else if (outcome == QE_RESOLV_RESTORED)
 		qe_undo_say(undo, QE_UNDONE, "%s is the former one again", resolv_conf);
-	else if (outcome == QE_RESOLV_THEIRS)
-		qe_undo_say(undo, QE_UNDO_THEIRS, "%s is somebody else's by now and left alone",
-			resolv_conf);
-	return error == QE_OK;
+	return error == QE_OK || error == -EBUSY;
 }
 
 bool qe_host_dns_undo(struct qe_undo *undo, const struct qe_journal_entry *entry, size_t)

@@ -26,6 +26,7 @@ static const struct qe_journal_entry known[] = {
 	{{QE_JOURNAL_RULE, "ipv6/unmarked"}, 2},
 	{{QE_JOURNAL_RULE, "ipv4/only"}, 2},
 	{{QE_JOURNAL_RULE, "ipv6/only"}, 2},
+	{{QE_JOURNAL_RESOLVER, "file", "-"}, 3},
 };
 static_assert(QE_DEFAULT_TABLE == 20805 && QE_VPN_ONLY_MARK == 20806);
 

@@ -15,7 +15,7 @@
 
 #include "os/clock.h"
 
-constexpr qe_time patience = 3 * QE_SECOND;
+constexpr qe_time patience = 2 * QE_SECOND;
 constexpr char service[] = "org.freedesktop.resolve1";
 constexpr char manager_path[] = "/org/freedesktop/resolve1";
 constexpr char manager[] = "org.freedesktop.resolve1.Manager";

@@ -133,15 +133,22 @@ class Host:
             enter = ['ip', 'netns', 'exec', self.netns]
         return [*enter, *map(str, words)]
 
-    def own_etc(self, resolv_conf=''):
-        """From now on its programs have a copy of /etc, which is theirs to change; self.etc is where it can be looked at."""
+    def own_etc(self, resolv_conf='', own_run=False):
+        """From now on its programs have a copy of /etc, which is theirs to change; self.etc is where it can be looked at.
+
+        own_run: and a /run, which is empty; self.inner() says where its files can be looked at."""
         self.etc = self.lab.dir / f'{self.name}.etc'
         shutil.copytree('/etc', self.etc, symlinks=True)
         (self.etc / 'resolv.conf').unlink(missing_ok=True)
         (self.etc / 'resolv.conf').write_text(resolv_conf)
-        holder = self.spawn('etc', 'sh', '-c', f'mount --bind {self.etc} /etc && echo mounted && exec sleep infinity')
+        run = 'mount -t tmpfs tmpfs /run &&' if own_run else ''
+        holder = self.spawn('etc', 'sh', '-c', f'mount --bind {self.etc} /etc && {run} echo mounted && exec sleep infinity')
         holder.wait_said('mounted')
         self.etc_holder = holder
+
+    def inner(self, path):
+        """Where a file of a host with its own /etc is seen from outside."""
+        return pathlib.Path(f'/proc/{self.etc_holder.pid}/root{path}')
 
     def run(self, *words, **options):
         """Runs a program on this host to its end; options as for command()."""
