@@ -169,6 +169,10 @@ static enum qe_error take_operand(struct parser *parser, const char *argument)
 {
 	struct qe_args *args = parser->args;
 
+	if (args->command->takes_command) {
+		args->words = parser->at - 1;
+		return QE_OK;
+	}
 	if (args->n_operands == args->command->n_max) {
 		qe_text_addf(parser->problem, "unexpected argument %s", argument);
 		return QE_ERR_SYNTAX;
@@ -181,7 +185,7 @@ static enum qe_error take_all(struct parser *parser)
 {
 	bool options = true;
 
-	while (*parser->at) {
+	while (*parser->at && !parser->args->words) {
 		const char *argument = *parser->at++;
 		if (options && strcmp(argument, "--") == 0)
 			options = false;
@@ -202,7 +206,9 @@ enum qe_error qe_args_parse(struct qe_args *ret_args, const struct qe_command *c
 
 	*ret_args = (struct qe_args){.command = command};
 	QE_TRY(take_all(&parser));
-	if (ret_args->n_operands < command->n_min && !qe_args_get(ret_args, "help")) {
+	if ((ret_args->n_operands < command->n_min ||
+		    (command->takes_command && !ret_args->words)) &&
+		!qe_args_get(ret_args, "help")) {
 		qe_text_addf(problem, "%s is missing", command->operands);
 		return QE_ERR_SYNTAX;
 	}

@@ -14,6 +14,7 @@ struct qe_args {
 	const struct qe_command *command;
 	const char *operands[QE_OPERANDS_MAX];
 	size_t n_operands;
+	char *const *words;                         /* of a program to run, then NULL; NULL: none */
 	struct qe_config_flag options[QE_ARGS_MAX]; /* value is "" for those that take none */
 	size_t n_options;
 	struct qe_config_flag flags[QE_ARGS_MAX]; /* of the schema, in the order given */

@@ -29,6 +29,7 @@ struct qe_command {
 	const char *name;     /* one word, or two: "config show" */
 	const char *operands; /* "PEER", "[PATH]"; NULL: it takes none */
 	size_t n_min, n_max;  /* how many operands */
+	bool takes_command;   /* its operands are a program to run, with whatever is for that */
 	const char *summary;
 	const char *description;                          /* NULL: nothing to add */
 	bool takes_config;                                /* --config and the flags of the schema */
@@ -61,4 +62,6 @@ enum qe_exit qe_command_vpn_portal(const struct qe_args *args);
 enum qe_exit qe_command_vpn_status(const struct qe_args *args);
 enum qe_exit qe_command_vpn_panic_off(const struct qe_args *args);
 enum qe_exit qe_command_repair(const struct qe_args *args);
+enum qe_exit qe_command_bypass(const struct qe_args *args);
+enum qe_exit qe_command_only(const struct qe_args *args);
 enum qe_exit qe_command_version(const struct qe_args *args);

@@ -270,6 +270,31 @@ static const struct qe_command commands[] = {
 		.run = qe_command_vpn_panic_off,
 	},
 	{
+		.name = "bypass",
+		.operands = "[--] COMMAND...",
+		.takes_command = true,
+		.summary = "Run a program beside the tunnel, whatever VPN mode is.",
+		.description = "With what it starts, and with names from whom the host asked "
+			       "before. Takes root.",
+		.takes_socket = true,
+		.options = {{"user", 'u', "USER", "Whom it runs as (default: root)."}},
+		.examples = {"quicether bypass --user alice -- curl https://example.org/"},
+		.run = qe_command_bypass,
+	},
+	{
+		.name = "only",
+		.operands = "[--] COMMAND...",
+		.takes_command = true,
+		.summary = "Run a program through the tunnel alone, whatever VPN mode is.",
+		.description = "With what it starts, and with names from the gateway. Nothing of "
+			       "it leaves by another\nway, also while the tunnel or the daemon is "
+			       "gone. Takes root.",
+		.takes_socket = true,
+		.options = {{"user", 'u', "USER", "Whom it runs as (default: root)."}},
+		.examples = {"quicether only --user alice -- firefox"},
+		.run = qe_command_only,
+	},
+	{
 		.name = "repair",
 		.summary = "Give the host back where a daemon that is gone could not.",
 		.description = "Undoes what its journal (" QE_JOURNAL_NAME ", beside the control "

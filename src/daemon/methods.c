@@ -489,6 +489,27 @@ static void handle_vpn_status(void *ctx, struct qe_rpc_call *call, const json_t 
 	answer_vpn(ctx, call, QE_OK, "");
 }
 
+static void handle_vpn_only(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	const struct qe_service *service = ctx;
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	json_t *answer = nullptr;
+	enum qe_error error = qe_vpn_only(service->settings.vpn, &answer, &why);
+
+	if (error == QE_OK)
+		qe_rpc_answer(call, answer);
+	else
+		qe_rpc_fail(call, error, "%s", text[0] ? text : qe_error_text(error));
+}
+
+static void handle_vpn_bypass(void *ctx, struct qe_rpc_call *call, const json_t *)
+{
+	const struct qe_service *service = ctx;
+
+	qe_rpc_answer(call, qe_vpn_bypass(service->settings.vpn));
+}
+
 /* ---- events ---- */
 
 static const char *const events[] = {"vpn", "peers", nullptr};
@@ -535,6 +556,8 @@ static const struct qe_rpc_method methods[] = {
 	{"vpn.portal", handle_vpn_portal,
 		"Let web pages and names past the tunnel for a while, to log in somewhere"},
 	{"vpn.status", handle_vpn_status, "How VPN mode stands"},
+	{"vpn.only", handle_vpn_only, "Make a way for programs that only the tunnel is for"},
+	{"vpn.bypass", handle_vpn_bypass, "What programs beside the tunnel need to know"},
 	{"config.show", handle_config_show, "The configuration in effect"},
 	{"events.subscribe", handle_subscribe, "Get notifications from here on: vpn, peers"},
 	{"rpc.methods", handle_list, "These methods"},

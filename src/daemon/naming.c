@@ -448,6 +448,13 @@ struct qe_dns *qe_naming_dns(const struct qe_naming *naming)
 	return naming->dns;
 }
 
+const struct qe_host_dns_answer *qe_naming_former(const struct qe_naming *naming)
+{
+	bool asks = qe_host_names_state(naming->host_names) == QE_HOST_NAMES_OURS;
+
+	return asks ? qe_host_names_answer(naming->host_names) : nullptr;
+}
+
 void qe_naming_get_status(const struct qe_naming *naming, struct qe_naming_status *ret_status)
 {
 	*ret_status = (struct qe_naming_status){

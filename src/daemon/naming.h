@@ -56,6 +56,8 @@ struct qe_naming_status {
 	size_t n_exit_addrs;
 };
 
+/* Whom this host asked before it asked the node; NULL: it does not ask the node. */
+const struct qe_host_dns_answer *qe_naming_former(const struct qe_naming *naming);
 void qe_naming_get_status(const struct qe_naming *naming, struct qe_naming_status *ret_status);
 void qe_naming_count(
 	const struct qe_naming *naming, bool members, struct qe_dns_counts *ret_counts);

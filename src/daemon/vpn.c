@@ -36,6 +36,7 @@ struct qe_vpn {
 	struct qe_addr overlay;   /* this node's own */
 	struct qe_alarm alarm;    /* the end of patience */
 	bool on;
+	bool only; /* programs have asked for a plan of theirs, which stands when it is off, too */
 	bool has_interface;
 	bool was_wanted; /* by the configuration that was looked at last */
 	struct qe_node_id via;
@@ -401,6 +402,39 @@ enum qe_error qe_vpn_up(struct qe_vpn *vpn, const char *via, struct qe_text *why
 	return QE_OK;
 }
 
+/* ---- programs that go another way ---- */
+
+static enum qe_error put_only_plan(const struct qe_vpn *vpn, struct qe_text *why)
+{
+	struct qe_vpn_plan plan;
+
+	qe_vpn_make_only_plan(&plan, config_of(vpn), &vpn->overlay);
+	return qe_helper_vpn(helper_of(vpn), &plan, why);
+}
+
+enum qe_error qe_vpn_only(struct qe_vpn *vpn, json_t **ret_answer, struct qe_text *why)
+{
+	const struct qe_config_peer *gateway = vpn->on ? gateway_of(vpn) : nullptr;
+	size_t found = 0;
+
+	if (!gateway) {
+		QE_TRY(qe_vpn_find_gateway(&found, vpn->settings.directory, nullptr, why));
+		gateway = &config_of(vpn)->peers[found];
+	}
+	if (!vpn->on && !vpn->only)
+		QE_TRY(put_only_plan(vpn, why));
+	vpn->only = true;
+	*ret_answer = qe_vpn_only_json(config_of(vpn), gateway);
+	return QE_OK;
+}
+
+json_t *qe_vpn_bypass(const struct qe_vpn *vpn)
+{
+	return qe_vpn_bypass_json(vpn->naming ? qe_naming_former(vpn->naming) : nullptr);
+}
+
+/* ---- the way back ---- */
+
 enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why)
 {
 	enum qe_error error;
@@ -410,7 +444,7 @@ enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why)
 	/* No name is asked of a server that was to be reached through the tunnel alone. */
 	vpn->on = false;
 	tell_naming(vpn);
-	error = qe_helper_vpn(helper_of(vpn), nullptr, why);
+	error = vpn->only ? put_only_plan(vpn, why) : qe_helper_vpn(helper_of(vpn), nullptr, why);
 	if (error != QE_OK) {
 		vpn->on = true;
 		tell_naming(vpn);

@@ -52,6 +52,11 @@ void qe_vpn_set_naming(struct qe_vpn *vpn, struct qe_naming *naming);
 enum qe_error qe_vpn_up(struct qe_vpn *vpn, const char *via, struct qe_text *why);
 /* That it is off is no error. */
 enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why);
+/* Makes a way for programs that only the tunnel is for, also while VPN mode is off; it stays. The
+ * answer is that of "vpn.only". */
+enum qe_error qe_vpn_only(struct qe_vpn *vpn, json_t **ret_answer, struct qe_text *why);
+/* The answer of "vpn.bypass". */
+json_t *qe_vpn_bypass(const struct qe_vpn *vpn);
 /* HTTP, HTTPS and DNS of this host go beside the tunnel for so long, or until it is connected: for
  * the login at a captive portal. An error if it is off, or connected. */
 enum qe_error qe_vpn_open_portal(struct qe_vpn *vpn, unsigned seconds, struct qe_text *why);

@@ -160,6 +160,13 @@ enum qe_error qe_vpn_make_plan(struct qe_vpn_plan *ret_plan, const struct qe_con
 	return QE_OK;
 }
 
+void qe_vpn_make_only_plan(
+	struct qe_vpn_plan *ret_plan, const struct qe_config *config, const struct qe_addr *overlay)
+{
+	*ret_plan = (struct qe_vpn_plan){.only = true};
+	fill_addresses(ret_plan, config, overlay);
+}
+
 /* Their elements hold bytes alone, and nothing lies between these. */
 bool qe_vpn_same_plan(const struct qe_vpn_plan *a, const struct qe_vpn_plan *b)
 {

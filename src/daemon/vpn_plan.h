@@ -18,6 +18,9 @@ struct qe_vpn_facts {
  * them than a plan takes: the rest is not reachable. */
 enum qe_error qe_vpn_make_plan(struct qe_vpn_plan *ret_plan, const struct qe_config *config,
 	const struct qe_vpn_facts *facts, struct qe_netlink *netlink);
+/* For marked programs alone. */
+void qe_vpn_make_only_plan(struct qe_vpn_plan *ret_plan, const struct qe_config *config,
+	const struct qe_addr *overlay);
 bool qe_vpn_same_plan(const struct qe_vpn_plan *a, const struct qe_vpn_plan *b);
 
 /* The addresses at which the gateway's resolver answers, the overlay address first: at most n. */

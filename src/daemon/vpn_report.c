@@ -147,3 +147,37 @@ json_t *qe_vpn_report_json(const struct qe_vpn_report *report)
 		add_names(json, report->names);
 	return json;
 }
+
+/* ---- programs ---- */
+
+static json_t *addrs_json(const struct qe_addr *addrs, size_t n)
+{
+	json_t *list = json_array();
+	char text[QE_ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < n; i++) {
+		qe_addr_format(text, &addrs[i]);
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+json_t *qe_vpn_only_json(const struct qe_config *config, const struct qe_config_peer *gateway)
+{
+	const struct qe_config_list *servers = &config->vpn.dns;
+	struct qe_addr addrs[QE_VPN_DNS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < servers->n; i++)
+		addrs[n++] = servers->prefixes[i].addr;
+	if (config->vpn.dns_mode == QE_VPN_DNS_GATEWAY)
+		n = qe_vpn_gateway_addrs(gateway, addrs, QE_VPN_DNS_MAX);
+	return json_pack("{s:s, s:o}", "interface", config->network.tun_name, "servers",
+		addrs_json(addrs, n));
+}
+
+json_t *qe_vpn_bypass_json(const struct qe_host_dns_answer *former)
+{
+	return json_pack("{s:o}", "servers",
+		former ? addrs_json(former->upstream, former->n_upstream) : json_array());
+}

@@ -28,4 +28,8 @@ struct qe_vpn_report {
 
 const char *qe_vpn_state_name(enum qe_vpn_state state);
 /* As docs/rpc.md has it; NULL without memory. */
+/* What a program needs to know that goes through the tunnel alone, or beside it: its interface, and
+ * whom to ask for names. */
+json_t *qe_vpn_only_json(const struct qe_config *config, const struct qe_config_peer *gateway);
+json_t *qe_vpn_bypass_json(const struct qe_host_dns_answer *former); /* NULL: as the host */
 json_t *qe_vpn_report_json(const struct qe_vpn_report *report);

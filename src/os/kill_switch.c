@@ -88,6 +88,9 @@ static const struct rule translating[] = {
 static const struct rule leaving[] = {
 	{0, "oifname \"lo\" accept"},
 	{ONLY, "meta mark $only oifname != $tun goto refused"},
+	/* Of such a program's sockets, and late answers to those that are gone. */
+	{ONLY, "meta mark != $beside oifname != $tun ip saddr @own4 goto refused"},
+	{ONLY, "meta mark != $beside oifname != $tun ip6 saddr @own6 goto refused"},
 	{SYSTEM, "meta mark $beside accept comment \"the tunnel itself, and quicether bypass\""},
 	{ALL, "udp sport 68 udp dport 67 accept comment \"DHCP\""},
 	{ALL, "ip6 saddr fe80::/10 ip6 daddr { ff02::1:2, ff05::1:3 } udp sport 546 udp dport 547 "

@@ -131,6 +131,7 @@ def probes_of(host, container):
         yield udp(f'udp{version}', out)
         yield udp(f'big{version}', out, data=bytes(4000))
         yield udp(f'bound{version}', out, bound=(local, 0))
+        yield udp(f'own{version}', out, bound=(OWN[version == 6], 0))
         yield udp(f'device{version}', out, device='eth0')
         yield call(f'ping{version}', host.ping, out)
         yield call(f'raw{version}', host.send_raw, out, EXPERIMENTAL)
@@ -195,9 +196,9 @@ CASES = [  # name, words of the plan, what is on the wire, what is in the tunnel
 OPEN_CASES = [  # name, words, what is missing on the wire, what is in the tunnel
     ('no kill switch', ['system'], set(), TUNNEL),
     ('no kill switch, with DNS', ['system', 'dns', *PLAN[4:]], ASKS, TUNNEL - NOT_TO_OTHERS),
-    ('only alone', ['only'], both('only', 'onlyexcluded'), TUNNEL),
+    ('only alone', ['only', *PLAN[4:]], both('only', 'onlyexcluded', 'own'), TUNNEL),
     ('a part', ['system', 'kill_switch', 'include=198.51.0.0/16', 'exclude=198.51.100.64/26', 'include=2001:db8:100::/48'],
-     both('tcp', 'udp', 'big', 'bound', 'device', 'ping', 'raw', 'dns', 'dnstcp', 'only', 'othermark', 'container', 'containertcp',
+     both('tcp', 'udp', 'big', 'bound', 'own', 'device', 'ping', 'raw', 'dns', 'dnstcp', 'only', 'othermark', 'container', 'containertcp',
           'containerdns') | {'dhcprenew', 'nodhcp', 'nodhcp6', 'farneighbor'}, TUNNEL),
 ]
 

@@ -63,6 +63,31 @@ static void options_are_read([[maybe_unused]] void **state)
 	assert_string_equal(args.operands[0], "-");
 }
 
+/* From the first operand on, or after two dashes, all is the program's. */
+static void a_program_keeps_its_words([[maybe_unused]] void **state)
+{
+	static const struct qe_command command = {.name = "bypass",
+		.operands = "[--] COMMAND...",
+		.takes_command = true,
+		.options = {{"user", 'u', "USER", "Whom it runs as."}}};
+	static const char *const forms[] = {
+		"--user a curl --user b -- c", "-u a -- curl --user b -- c"};
+
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+		assert_int_equal(parse(&command, forms[i]), QE_OK);
+		assert_string_equal(qe_args_get(&args, "user"), "a");
+		assert_string_equal(args.words[0], "curl");
+		assert_string_equal(args.words[1], "--user");
+		assert_string_equal(args.words[3], "--");
+		assert_string_equal(args.words[4], "c");
+		assert_null(args.words[5]);
+	}
+	assert_int_equal(parse(&command, "-u a"), QE_ERR_SYNTAX);
+	assert_int_equal(parse(&command, "-u a --"), QE_ERR_SYNTAX);
+	assert_string_equal(problem, "[--] COMMAND... is missing");
+	assert_int_equal(parse(&command, "--help"), QE_OK);
+}
+
 static void mistakes_are_told([[maybe_unused]] void **state)
 {
 	static const struct {
@@ -157,6 +182,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_are_read),
+		cmocka_unit_test(a_program_keeps_its_words),
 		cmocka_unit_test(mistakes_are_told),
 		cmocka_unit_test(flags_of_the_schema_keep_their_order),
 		cmocka_unit_test(too_many_are_refused),
