@@ -5,8 +5,8 @@
     laptop 10.0.1.2 --- 10.0.1.1 portal 10.0.9.1 --- 10.0.9.2 internet --- 10.0.2.2 gate
     100.64.0.1                                       203.0.113.80: the user's page         100.64.0.2
 
-The portal forwards nothing of those who have not logged in, and answers all their HTTP itself: a redirect to its login page.
-The page answers 204 to those who reach it.
+The portal forwards nothing of those who have not logged in. All their HTTP it answers itself with a redirect to its login page, and
+all questions for names with its own address. The page answers 204 to those who reach it.
 """
 import contextlib
 import http.server
@@ -16,9 +16,11 @@ import socket
 import threading
 
 import host_state
+from internet import DNS_PORT, answer, question_of
 from lab import Lab, Node, wait_until
 
 PAGE, LOGIN, MARKER = 'http://203.0.113.80/probe', 'http://10.0.1.1/login', '/not-to-be-seen'
+LINKS = '/run/systemd/netif/links'  # systemd-networkd's
 SECONDS = 4
 
 PORTAL = '''table inet portal {
@@ -61,6 +63,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Names:
+    """A name server on the portal; asked: the names that the laptop has asked for beside the tunnel."""
+
+    def __init__(self, host):
+        self.asked, self.socket = [], host.socket(kind=socket.SOCK_DGRAM, timeout=None)
+        self.socket.bind(('0.0.0.0', DNS_PORT))
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            query, source = self.socket.recvfrom(4096)
+            if source[0] == '10.0.1.2':
+                self.asked.append(question_of(query)[0])
+            self.socket.sendto(answer(query, ['10.0.1.1']), source)
+
+
 def draw(lab):
     laptop, portal, internet, gate = lab.host('laptop'), lab.router('portal'), lab.router('internet'), lab.host('gate')
     lab.link(laptop, 'eth0', '10.0.1.2/24', portal, 'eth0', '10.0.1.1/24')
@@ -72,16 +90,18 @@ def draw(lab):
     internet.route('10.0.1.0/24', '10.0.9.1')
     gate.route('default', '10.0.2.1')
     portal.nft(PORTAL)
+    laptop.own_etc('nameserver 10.0.1.1\noptions attempts:1\n')
+    laptop.run('sh', '-ec', f'mount -t tmpfs none /run; mkdir -p {LINKS}')
     return laptop, portal, internet, gate
 
 
 def make_portal(portal):
-    def answer(path):
+    def respond(path):
         if path != '/login':
             return 302, LOGIN
         portal.nft('add element inet portal known { 10.0.1.2 }')
         return 200, None
-    return Web(portal, answer)
+    return Web(portal, respond)
 
 
 def log_out(portal):
@@ -96,6 +116,10 @@ def get(host, url):
         client.sendall(f'GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n'.encode())
         return int(client.makefile('rb').readline().split()[1])
     return None
+
+
+def resolves(host, name):
+    return '10.0.1.1' in host.run('getent', 'ahostsv4', name, check=False, timeout=30).stdout
 
 
 def open_portal(node, seconds):
@@ -123,7 +147,7 @@ def is_at_portal(node):
     return now['state'] == 'blocked' and 'captive portal' in now['reason']
 
 
-def check_found(laptop, node, web):
+def check_found(laptop, node, web, names):
     """VPN mode finds out why it does not connect, by one page that the user has named."""
     done = node.run('vpn', 'up', '--socket', node.socket, check=False)
     assert done.returncode == 1, done
@@ -131,6 +155,7 @@ def check_found(laptop, node, web):
     assert LOGIN in state(node)['reason'] and state(node)['kill_switch'] == 'holds', state(node)
     assert set(web.paths) == {'/probe'}, web.paths
     check_shut(laptop, web)
+    assert not resolves(laptop, 'shut.example') and not names.asked, names.asked
 
 
 def check_closes(laptop, node, web):
@@ -158,15 +183,30 @@ def check_killed(laptop, node, web):
     check_shut(laptop, web)
 
 
-def check_login(laptop, node, web):
+def check_login(laptop, node, web, names):
     """The login goes out, and then VPN mode connects and is shut at once."""
     assert 'result' in open_portal(node, 600) and state(node)['portal_until']
+    wait_until('names are the portal\'s', lambda: resolves(laptop, 'login.example'))
     assert get(laptop, LOGIN) == 200
     wait_until('VPN mode is connected', lambda: state(node)['state'] == 'connected', deadline=20)
     assert state(node)['portal_until'] is None
     web.paths.clear()
     assert get(laptop, PAGE) == 204 and get(laptop, LOGIN) == 200 and not web.paths  # it is asked through the tunnel
+    before = len(names.asked)
+    assert not resolves(laptop, 'login.example'), 'what the portal has said counts no more'
+    assert len(names.asked) == before, names.asked
     assert 'error' in open_portal(node, 600)  # there is nothing to log in to
+
+
+def check_told(laptop, node, gate, web):
+    """Without a page of the user's, what the network tells counts, as systemd-networkd writes it down; no page is asked for."""
+    configure(node, gate)
+    web.paths.clear()
+    laptop.run('sh', '-ec', f'echo CAPTIVE_PORTAL=https://portal.example/api > {LINKS}/$(cat /sys/class/net/eth0/ifindex)')
+    node.start('--vpn')
+    wait_until('the portal is told of', lambda: is_at_portal(node), deadline=20)
+    assert 'https://portal.example/api' in state(node)['reason'] and not web.paths, state(node)
+    node.stop()
 
 
 def check_misuse(node):
@@ -178,26 +218,32 @@ def check_misuse(node):
     assert 'error' in open_portal(node, 60)
 
 
+def configure(node, gate, **vpn):
+    node.configure([gate.as_peer(addresses=['100.64.0.2'], endpoints=['10.0.2.2:7844'], exit=True)],
+                   network={'tun_addr': ['100.64.0.1']}, vpn={'via': 'gate', **vpn})
+
+
 def main():
     with Lab('portal') as lab, contextlib.ExitStack() as stack:
         laptop, portal, internet, gate_host = draw(lab)
-        web = stack.enter_context(make_portal(portal))
+        web, names = stack.enter_context(make_portal(portal)), Names(portal)
         stack.enter_context(Web(internet, lambda path: (204, None)))
         node, gate = Node(laptop), Node(gate_host)
-        node.configure([gate.as_peer(addresses=['100.64.0.2'], endpoints=['10.0.2.2:7844'], exit=True)],
-                       network={'tun_addr': ['100.64.0.1']}, vpn={'via': 'gate', 'dns': 'off', 'captive_portal': PAGE})
+        configure(node, gate, captive_portal=PAGE)
         gate.configure([node.as_peer(addresses=['100.64.0.1'])], node={'role': 'gateway'},
                        network={'tun_addr': ['100.64.0.2'], 'forward_subnets': ['0.0.0.0/0', '::/0'], 'masquerade': True})
         gate.start()
         before = host_state.read(laptop)
         node.start('--vpn')
-        check_found(laptop, node, web)
+        check_found(laptop, node, web, names)
         check_closes(laptop, node, web)
         check_killed(laptop, node, web)
-        check_login(laptop, node, web)
+        check_login(laptop, node, web, names)
         log_out(portal)
         check_misuse(node)
         node.stop()
+        host_state.check(laptop, before)
+        check_told(laptop, node, gate, web)
         host_state.check(laptop, before)
 
 
