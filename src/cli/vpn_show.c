@@ -81,11 +81,14 @@ static void add_beside(struct qe_text *to, json_t *vpn)
 	}
 }
 
+/* Nobody sees anything of a tunnel that is not there. */
 static void add_public(struct qe_text *to, json_t *vpn)
 {
 	const char *ipv4 = json_string_value(qe_get(vpn, "exit_address.ipv4"));
 	const char *ipv6 = json_string_value(qe_get(vpn, "exit_address.ipv6"));
 
+	if (strcmp(qe_get_text(vpn, "state"), "connected") != 0)
+		return;
 	qe_text_addf(to, "%s%s%s", ipv4 ? ipv4 : "", ipv4 && ipv6 ? ", " : "", ipv6 ? ipv6 : "");
 }
 
@@ -120,11 +123,11 @@ static const struct {
 	const char *label, *before; /* of a line of its own, and within one line */
 	void (*add)(struct qe_text *to, json_t *vpn);
 } parts[] = {
-	{"Tunnelled", "tunnels ", add_tunnelled},
-	{"Beside", "but not ", add_beside},
-	{"Seen as", "seen as ", add_public},
-	{"Names by", "names by ", add_dns},
-	{"Portal", "open to log in for ", add_portal},
+	{"Tunnelled", "; tunnels ", add_tunnelled},
+	{"Beside", " but not ", add_beside},
+	{"Seen as", "; seen as ", add_public},
+	{"Names by", "; names by ", add_dns},
+	{"Portal", "; open to log in for ", add_portal},
 };
 
 static bool is_off(json_t *vpn)
@@ -143,7 +146,7 @@ void qe_add_vpn(struct qe_text *to, json_t *vpn)
 
 		parts[i].add(&part, vpn);
 		if (part.len)
-			qe_text_addf(to, "; %s%s", parts[i].before, text);
+			qe_text_addf(to, "%s%s", parts[i].before, text);
 	}
 	qe_text_addf(to, "; kill switch %s", qe_get_text(vpn, "kill_switch"));
 }

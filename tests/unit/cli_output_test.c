@@ -142,7 +142,7 @@ static void vpn_mode_is_one_line([[maybe_unused]] void **state)
 		 "\"ok\"}, "
 		 "\"exit_address\": {\"ipv4\": \"203.0.113.7\", \"ipv6\": null}, \"kill_switch\": "
 		 "\"holds\"}",
-			"connected through gate; tunnels 10.0.0.0/8, fd00::/8; but not "
+			"connected through gate; tunnels 10.0.0.0/8, fd00::/8 but not "
 			"10.1.0.0/16, LAN "
 			"192.168.1.0/24; seen as 203.0.113.7; names by 10.0.0.53 "
 			"(systemd-resolved); kill switch holds"},
