@@ -343,6 +343,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.routes = qe_router_routes(daemon->router),
 		.vpn = daemon->vpn,
+		.naming = daemon->naming,
 		.started = daemon->started,
 		.stop = stop,
 		.reload = reload,

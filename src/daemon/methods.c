@@ -108,6 +108,7 @@ static json_t *report_status(const struct qe_service *service, const struct qe_w
 
 	json_t *result = qe_report_status(&facts, query);
 	json_object_set_new(result, "vpn", qe_vpn_status(settings->vpn));
+	json_object_set_new(result, "dns", qe_naming_json(settings->naming));
 	return result;
 }
 

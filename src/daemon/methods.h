@@ -24,6 +24,7 @@ struct qe_service_settings {
 	const struct qe_host_routes *routes;
 	const struct qe_verdicts *verdicts;
 	struct qe_vpn *vpn;
+	const struct qe_naming *naming;
 	struct qe_audit *audit; /* NULL: there is none */
 	qe_time started;
 	void (*stop)(void *ctx, bool hold); /* the method "stop"; see QE_GOODBYE_HOLD */

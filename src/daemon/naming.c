@@ -468,7 +468,22 @@ void qe_naming_get_status(const struct qe_naming *naming, struct qe_naming_statu
 	memcpy(ret_status->exit_addrs, naming->exit_addrs, sizeof(naming->exit_addrs));
 }
 
-void qe_naming_count(const struct qe_naming *naming, bool members, struct qe_dns_counts *ret_counts)
+static json_t *counts_json(const struct qe_naming *naming, bool members)
 {
-	qe_dns_count(naming->dns, members, ret_counts);
+	struct qe_dns_counts counts;
+
+	qe_dns_count(naming->dns, members, &counts);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queries",
+		(json_int_t)counts.queries, "own", (json_int_t)counts.own, "cached",
+		(json_int_t)counts.cached, "forwarded", (json_int_t)counts.forwarded, "relayed",
+		(json_int_t)counts.relayed, "failed", (json_int_t)counts.failed, "refused",
+		(json_int_t)counts.refused, "dropped", (json_int_t)counts.dropped, "ignored",
+		(json_int_t)counts.ignored);
+}
+
+json_t *qe_naming_json(const struct qe_naming *naming)
+{
+	return json_pack("{s:o?, s:o?}", "host",
+		naming->host ? counts_json(naming, false) : nullptr, "members",
+		naming->members ? counts_json(naming, true) : nullptr);
 }

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <jansson.h>
+
 #include "daemon/directory.h"
 #include "daemon/dns.h"
 #include "daemon/host_names.h"
@@ -59,5 +61,5 @@ struct qe_naming_status {
 /* Whom this host asked before it asked the node; NULL: it does not ask the node. */
 const struct qe_host_dns_answer *qe_naming_former(const struct qe_naming *naming);
 void qe_naming_get_status(const struct qe_naming *naming, struct qe_naming_status *ret_status);
-void qe_naming_count(
-	const struct qe_naming *naming, bool members, struct qe_dns_counts *ret_counts);
+/* "dns" of the status, as docs/rpc.md has it; NULL without memory. */
+json_t *qe_naming_json(const struct qe_naming *naming);

@@ -140,6 +140,13 @@ static void reply_rcode(struct qe_dns_forwarder *forwarder, const struct qe_dns_
 		qe_dns_write_own(forwarder->message, limit_of(client, query), query, &own));
 }
 
+static void give_up(struct qe_dns_forwarder *forwarder, const struct qe_dns_client *client,
+	const struct qe_dns_query *query)
+{
+	forwarder->counts.failed++;
+	reply_rcode(forwarder, client, query, QE_DNS_SERVFAIL);
+}
+
 static void relay(struct qe_dns_forwarder *forwarder, const struct qe_dns_client *client,
 	const struct qe_dns_query *query, struct qe_bytes message, uint32_t age)
 {
@@ -218,8 +225,7 @@ static void fail(struct qe_dns_forwarder *forwarder, struct exchange *exchange, 
 	while (!qe_list_empty(&exchange->waiters)) {
 		const struct waiter *waiter = take_waiter(forwarder, &exchange->waiters);
 
-		forwarder->counts.failed++;
-		reply_rcode(forwarder, &waiter->client, &waiter->query, QE_DNS_SERVFAIL);
+		give_up(forwarder, &waiter->client, &waiter->query);
 	}
 	release(forwarder, exchange);
 }
@@ -431,8 +437,7 @@ static void forward(struct qe_dns_forwarder *forwarder, const struct qe_dns_clie
 	if (is_new && !qe_list_empty(&forwarder->free_waiters))
 		exchange = take_exchange(forwarder, &query->question);
 	if (!exchange || !wait_for(forwarder, exchange, client, query, source)) {
-		forwarder->counts.failed++;
-		reply_rcode(forwarder, client, query, QE_DNS_SERVFAIL);
+		give_up(forwarder, client, query);
 	} else if (is_new) {
 		forwarder->counts.forwarded++;
 		exchange->ends = now + IN_ALL;
@@ -495,7 +500,7 @@ void qe_dns_forwarder_ask(struct qe_dns_forwarder *forwarder, const struct qe_dn
 	if (error != QE_OK)
 		refuse(forwarder, client, message, error, rcode);
 	else if (!forwarder->zone)
-		reply_rcode(forwarder, client, &query, QE_DNS_SERVFAIL);
+		give_up(forwarder, client, &query);
 	else
 		answer_query(forwarder, client, &query, source, now);
 }

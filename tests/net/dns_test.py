@@ -157,6 +157,8 @@ def check_status(laptop):
     said = wait_until('the gateway has told its address',
                       lambda: (said := laptop.call('vpn', 'status')).get('exit_address') and said)
     assert said['exit_address'] == {'ipv4': '192.0.2.2', 'ipv6': '2001:db8:2::2'}, said
+    counts = laptop.status()['dns']
+    assert counts['host']['own'] > 0 and counts['host']['relayed'] > 0 and counts['members'] is None, counts
     assert said['dns']['method'] == '/etc/resolv.conf' and said['dns']['state'] == 'ok', said
 
 

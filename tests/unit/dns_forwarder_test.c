@@ -282,6 +282,16 @@ static void start(const struct qe_dns_limits *limits)
 	assert_int_equal(qe_dns_forwarder_new(&world.forwarder, limits, &ops, nullptr), QE_OK);
 }
 
+/* Each question led to one of these. */
+static void check_books(void)
+{
+	const struct qe_dns_forwarder_counts *counts = qe_dns_forwarder_get_counts(world.forwarder);
+
+	assert_int_equal(counts->queries, counts->own + counts->cached + counts->refused +
+						  counts->dropped + counts->relayed +
+						  counts->failed);
+}
+
 static void stop(struct qe_dns_zone *zone)
 {
 	for (size_t i = 0; i < world.n_events; i++) {
@@ -323,6 +333,7 @@ static void run_world(bool with_good)
 		assert_true(world.clients[i].answered);
 	for (unsigned i = 0; i < QE_DNS_EXCHANGES; i++)
 		assert_int_equal(world.sockets[i], 0);
+	check_books();
 	stop(zone);
 }
 
