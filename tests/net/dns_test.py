@@ -197,7 +197,6 @@ def main():
     with Lab('dns') as lab:
         internet = Internet(lab)
         internet.server.address('eth0', '203.0.113.53/24')
-        internet.gate.own_etc('nameserver 203.0.113.9\n')
         long = [f'long.inter.test. 60 IN A 198.51.100.{i}' for i in range(LONG)]
         unbound = Unbound(lab, internet.server, 'inter', '203.0.113.9', 'inter.test', [
             'www.inter.test. 60 IN A 203.0.113.80', 'www.inter.test. 60 IN AAAA 2001:db8:9::80',
