@@ -287,7 +287,7 @@ static void stop_workers(struct daemon *daemon)
 	daemon->workers = qe_workers_free(daemon->workers);
 }
 
-static enum qe_error start_names(struct daemon *daemon)
+static enum qe_error start_naming(struct daemon *daemon)
 {
 	const struct qe_naming_settings settings = {
 		.directory = daemon->directory,
@@ -298,13 +298,28 @@ static enum qe_error start_names(struct daemon *daemon)
 		.wake = wake,
 		.ctx = daemon,
 	};
-	enum qe_error error = qe_naming_new(&daemon->naming, &settings);
+
+	QE_TRY(qe_naming_new(&daemon->naming, &settings));
+	qe_network_set_naming(daemon->network, daemon->naming);
+	qe_vpn_set_naming(daemon->vpn, daemon->naming);
+	return qe_peer_names_new(&daemon->peer_names, daemon->naming,
+		qe_router_helper(daemon->router), wake, daemon);
+}
+
+static enum qe_error ask_for_peer(void *ctx, uint64_t cookie, const char *host, uint16_t port)
+{
+	return qe_peer_names_ask(((struct daemon *)ctx)->peer_names, cookie, host, port);
+}
+
+/* In VPN mode peers are looked for beside the tunnel, also at first. */
+static enum qe_error start_names(struct daemon *daemon)
+{
+	const struct qe_endpoints_source source = {ask_for_peer, daemon};
+	enum qe_error error = start_naming(daemon);
 
 	if (error == QE_OK)
-		error = qe_resolver_new(&daemon->resolver, wake, daemon);
-	if (error == QE_OK)
 		error = qe_endpoints_new(&daemon->endpoints, daemon->directory, &daemon->log,
-			daemon->loop, daemon->resolver, daemon->workers, qe_clock_now());
+			daemon->loop, &source, daemon->workers, qe_clock_now());
 	if (error == QE_OK)
 		error = qe_underlay_new(&daemon->underlay, daemon->node, daemon->directory,
 			daemon->endpoints, daemon->router, daemon->loop);
@@ -313,8 +328,6 @@ static enum qe_error start_names(struct daemon *daemon)
 			daemon, error, "names cannot be resolved: %s", qe_error_text(error));
 	qe_vpn_set_endpoints(daemon->vpn, daemon->endpoints);
 	qe_network_set_endpoints(daemon->network, daemon->endpoints);
-	qe_network_set_naming(daemon->network, daemon->naming);
-	qe_vpn_set_naming(daemon->vpn, daemon->naming);
 	return QE_OK;
 }
 
@@ -322,7 +335,7 @@ static void stop_names(struct daemon *daemon)
 {
 	daemon->underlay = qe_underlay_free(daemon->underlay);
 	daemon->endpoints = qe_endpoints_free(daemon->endpoints);
-	daemon->resolver = qe_resolver_free(daemon->resolver);
+	daemon->peer_names = qe_peer_names_free(daemon->peer_names);
 	qe_vpn_set_naming(daemon->vpn, nullptr);
 	daemon->naming = qe_naming_free(daemon->naming);
 }
@@ -471,9 +484,7 @@ static void take_news(struct daemon *daemon)
 	while (qe_workers_take_event(daemon->workers, &event))
 		take_event(daemon, &event.event);
 	qe_service_take_queries(daemon->service);
-	while (qe_dns_take_lookup(qe_naming_dns(daemon->naming), &resolved))
-		qe_naming_take(daemon->naming, &resolved);
-	while (qe_resolver_take(daemon->resolver, &resolved)) {
+	while (qe_peer_names_take(daemon->peer_names, &resolved)) {
 		qe_endpoints_resolved(daemon->endpoints, &resolved, qe_clock_now());
 		qe_underlay_changed(daemon->underlay);
 	}

@@ -37,7 +37,7 @@ struct qe_endpoints {
 	const struct qe_directory *directory;
 	const struct qe_log *log;
 	struct qe_loop *loop;
-	struct qe_resolver *resolver;
+	struct qe_endpoints_source source;
 	struct qe_workers *workers;
 	struct peer **peers; /* by slot; NULL where there is none */
 	size_t n_slots;
@@ -94,8 +94,8 @@ static void ask(struct peer *peer, struct place *place, qe_time now)
 {
 	uint64_t cookie = cookie_of(peer, place);
 
-	if (qe_resolver_ask(peer->owner->resolver, cookie, place->from->host, place->from->port) ==
-		QE_OK) {
+	if (peer->owner->source.ask(peer->owner->source.ctx, cookie, place->from->host,
+		    place->from->port) == QE_OK) {
 		place->asked = true;
 		place->ask_at = QE_TIME_NEVER;
 	} else {
@@ -348,14 +348,14 @@ enum qe_error qe_endpoints_change(struct qe_endpoints *endpoints, qe_time now)
 
 enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints,
 	const struct qe_directory *directory, const struct qe_log *log, struct qe_loop *loop,
-	struct qe_resolver *resolver, struct qe_workers *workers, qe_time now)
+	const struct qe_endpoints_source *source, struct qe_workers *workers, qe_time now)
 {
 	struct qe_endpoints *endpoints = malloc(sizeof(*endpoints));
 	enum qe_error error;
 
 	if (!endpoints)
 		return -ENOMEM;
-	*endpoints = (struct qe_endpoints){directory, log, loop, resolver, workers};
+	*endpoints = (struct qe_endpoints){directory, log, loop, *source, workers};
 	error = qe_endpoints_reserve(endpoints);
 	if (error == QE_OK)
 		error = qe_endpoints_change(endpoints, now);

@@ -12,10 +12,16 @@
 
 struct qe_endpoints;
 
+/* Who resolves their names, as qe_resolver_ask does. */
+struct qe_endpoints_source {
+	enum qe_error (*ask)(void *ctx, uint64_t cookie, const char *host, uint16_t port);
+	void *ctx;
+};
+
 /* Nothing is owned. Tells the workers of every peer that has endpoints as soon as it can. */
 enum qe_error qe_endpoints_new(struct qe_endpoints **ret_endpoints,
 	const struct qe_directory *directory, const struct qe_log *log, struct qe_loop *loop,
-	struct qe_resolver *resolver, struct qe_workers *workers, qe_time now);
+	const struct qe_endpoints_source *source, struct qe_workers *workers, qe_time now);
 struct qe_endpoints *qe_endpoints_free(struct qe_endpoints *endpoints); /* NULL-safe */
 
 /* Room for all slots that the directory has room for. */

@@ -462,7 +462,6 @@ static void handle_vpn_down(void *ctx, struct qe_rpc_call *call, const json_t *)
 	answer_vpn(service, call, qe_vpn_down(service->settings.vpn, &why), text);
 }
 
-/* Who looks is told within seconds if a gateway that nothing is sent to does not answer. */
 static void handle_vpn_portal(void *ctx, struct qe_rpc_call *call, const json_t *params)
 {
 	const struct qe_service *service = ctx;
@@ -479,6 +478,7 @@ static void handle_vpn_portal(void *ctx, struct qe_rpc_call *call, const json_t 
 			qe_vpn_open_portal(service->settings.vpn, (unsigned)seconds, &why), text);
 }
 
+/* Who looks is told within seconds if a gateway that nothing is sent to does not answer. */
 static void handle_vpn_status(void *ctx, struct qe_rpc_call *call, const json_t *)
 {
 	const struct qe_service *service = ctx;

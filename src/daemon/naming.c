@@ -443,6 +443,28 @@ struct qe_naming *qe_naming_free(struct qe_naming *naming)
 	return nullptr;
 }
 
+/* Where names are left to whoever resolved them before, that stands in resolv.conf. */
+size_t qe_naming_former_servers(
+	const struct qe_naming *naming, struct qe_endpoint to[static QE_DNS_SERVERS_MAX])
+{
+	const struct qe_host_dns_answer *before = qe_host_names_answer(naming->host_names);
+	struct qe_resolv_conf conf = {};
+	size_t n = 0;
+
+	if (!naming->vpn)
+		return 0;
+	for (; n < before->n_upstream; n++)
+		to[n] = (struct qe_endpoint){.addr = before->upstream[n], .port = QE_DNS_PORT};
+	if (n > 0 || qe_resolv_file_read(&conf, QE_HOST_DNS_RESOLV_CONF) != QE_OK)
+		return n;
+	for (size_t i = 0; i < conf.n_servers; i++) {
+		if (!qe_addr_equal(&conf.servers[i], &QE_HOST_DNS_SERVER))
+			to[n++] = (struct qe_endpoint){
+				.addr = conf.servers[i], .port = QE_DNS_PORT};
+	}
+	return n;
+}
+
 struct qe_dns *qe_naming_dns(const struct qe_naming *naming)
 {
 	return naming->dns;

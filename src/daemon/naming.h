@@ -45,6 +45,9 @@ void qe_naming_changed(struct qe_naming *naming);
 
 /* Whether an answer that was taken from the resolver was for this. */
 bool qe_naming_take(struct qe_naming *naming, const struct qe_resolved *resolved);
+/* While VPN mode is on: whom this host asked before; how many. 0: it is off, or nobody is known. */
+size_t qe_naming_former_servers(
+	const struct qe_naming *naming, struct qe_endpoint to[static QE_DNS_SERVERS_MAX]);
 struct qe_dns *qe_naming_dns(const struct qe_naming *naming); /* for other look-ups */
 
 struct qe_naming_status {

@@ -7,6 +7,7 @@
 #include "daemon/devices.h"
 #include "daemon/methods.h"
 #include "daemon/network.h"
+#include "daemon/peer_names.h"
 #include "daemon/reload.h"
 #include "daemon/underlay.h"
 #include "daemon/vpn.h"
@@ -40,7 +41,7 @@ struct daemon {
 	struct qe_network *network;
 	struct qe_workers *workers;
 	struct qe_naming *naming;
-	struct qe_resolver *resolver;
+	struct qe_peer_names *peer_names;
 	struct qe_endpoints *endpoints;
 	struct qe_underlay *underlay;
 	struct qe_reload_parts reload;

@@ -214,13 +214,19 @@ void proxy_stop_workers(struct proxy *proxy)
 
 /* ---- where peers are ---- */
 
+static enum qe_error ask_for_peer(void *ctx, uint64_t cookie, const char *host, uint16_t port)
+{
+	return qe_resolver_ask(((struct proxy *)ctx)->resolver, cookie, host, port);
+}
+
 enum qe_error proxy_start_endpoints(struct proxy *proxy)
 {
+	const struct qe_endpoints_source source = {ask_for_peer, proxy};
 	enum qe_error error = qe_resolver_new(&proxy->resolver, wake, proxy);
 
 	if (error == QE_OK)
 		error = qe_endpoints_new(&proxy->endpoints, proxy->directory, &proxy->log,
-			proxy->loop, proxy->resolver, proxy->workers, qe_clock_now());
+			proxy->loop, &source, proxy->workers, qe_clock_now());
 	if (error != QE_OK)
 		return proxy_fail(
 			proxy, error, "peers cannot be looked for: %s", qe_error_text(error));

@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 
-from internet import GATE, GATE_INSIDE, LAPTOP_INSIDE, ROUTER, SERVER, UDP_PORT, Internet, Services
+from internet import GATE, ROUTER, SERVER, UDP_PORT, Internet, Services
 from lab import Lab, find_quicether, wait_until
 
 PATIENCE = 1.0  # seconds from a way to the tunnel
@@ -173,8 +173,6 @@ def main():
     with Lab('vpn_changes') as lab:
         internet = Internet(lab)
         laptop, gate = internet.nodes()
-        gate.configure([laptop.as_peer(addresses=LAPTOP_INSIDE)], node={'role': 'gateway'},
-                       network={'tun_addr': GATE_INSIDE, 'forward_subnets': ['0.0.0.0/0', '::/0'], 'masquerade': True})
         machine = Machine(laptop)
         run, laptop.words = laptop.words, machine.words
         gate.start()

@@ -8,7 +8,7 @@ The network is drawn in internet.py.
 import json
 
 import host_state
-from internet import GATE, GATE_INSIDE, LAPTOP_INSIDE, ROUTER, SERVER, UDP_PORT, Internet, Services
+from internet import GATE, GATE_INSIDE, LAPTOP_INSIDE, ROUTER, SERVER, UDP_PORT, Internet, Services, answer, question_of
 from lab import Failed, Lab, Node, wait_until
 from leaks import new_marker
 from traffic import carry
@@ -66,20 +66,42 @@ def check_tunnel(internet, services, marker):
         carry(internet.laptop, internet.server, address, SIZE)
 
 
+def resolve(host, name):
+    """As any program does: the addresses, or none."""
+    done = host.run('getent', 'ahosts', name, check=False)
+    return {line.split()[0] for line in done.stdout.splitlines()}
+
+
+def check_names(internet, laptop, gate, services):
+    """By the gateway's resolver, which asks the server in its own name; and those of nodes."""
+    services.seen.clear()
+    name = f'www.{services.marker.decode()}.example'
+    assert resolve(internet.laptop, name) == set(SERVER), resolve(internet.laptop, name)
+    assert services.sources('dns') <= set(GATE), services.seen
+    assert resolve(internet.laptop, 'gate.quicether.internal') == {gate.overlay, *GATE_INSIDE}
+    assert resolve(internet.laptop, 'laptop') == {laptop.overlay, *LAPTOP_INSIDE}
+    assert not resolve(internet.laptop, 'nobody.quicether.internal')
+    assert resolve(internet.laptop, 'not-there.nowhere.example') == set()
+
+
 def check_status(laptop):
+    wait_until('the gateway has told its address', lambda: status(laptop)['exit_address'].get('ipv4'))
     said = status(laptop)
+    assert said['exit_address'] == {'ipv4': GATE[0], 'ipv6': GATE[1]}, said
+    assert said['dns']['state'] == 'ok' and GATE_INSIDE[0] in said['dns']['servers'], said
     assert said['via']['name'] == 'gate' and said['families'] == ['ipv4', 'ipv6'], said
     assert said['tunnelled'] == 'everything' and said['excluded'] == said['lan'] == [], said
     assert said['kill_switch'] == 'holds' and said['reason'] is None, said
     assert laptop.status()['vpn']['state'] == 'connected'
 
 
-def check_up_and_down(internet, laptop, services, marker):
+def check_up_and_down(internet, laptop, gate, services, marker):
     before = host_state.read(internet.laptop)
     assert status(laptop)['state'] == 'off'
     assert vpn(laptop, 'up').returncode == 0
     check_status(laptop)
     check_tunnel(internet, services, marker)
+    check_names(internet, laptop, gate, services)
     assert vpn(laptop, 'up').returncode == 0, 'once more is no error'
     vpn(laptop, 'down')
     host_state.check(internet.laptop, before)
@@ -156,6 +178,34 @@ def check_bad_lists(internet, laptop, gate):
     assert status(laptop)['state'] == 'off'
 
 
+class Directory(Services):
+    """The LAN's name server, which knows where the gateway is, and nothing else."""
+
+    NAME = 'gate.public.example'
+
+    def tell(self, receiver):
+        query, source = receiver.recvfrom(4096)
+        name, _, _ = question_of(query)
+        self.asked.append((name, source[0]))
+        receiver.sendto(answer(query, GATE if name == self.NAME else ()), source)
+
+
+def check_start(internet, laptop, gate, services, marker):
+    """On from the start, through a gateway that is known by its name alone: it is asked for beside the tunnel."""
+    internet.configure_laptop(laptop, gate)
+    text = laptop.config.read_text().replace(f'{GATE[0]}:', f'{Directory.NAME}:')
+    laptop.config.write_text(text)
+    before = host_state.read(internet.laptop)
+    with Directory(internet.router, marker, ROUTER) as directory:
+        laptop.start('--vpn')
+        wait_state(laptop, 'connected')
+        assert sources_seen(internet, services, marker) == set(GATE)
+        check_names(internet, laptop, gate, services)
+        assert {name for name, _ in directory.asked} == {Directory.NAME}, directory.asked
+    laptop.stop()
+    host_state.check(internet.laptop, before)
+
+
 def check_second_daemon(internet, laptop, services, marker):
     """In the same network namespace; the first one's VPN mode goes on."""
     vpn(laptop, 'up')
@@ -186,13 +236,11 @@ def main():
     with Lab('vpn') as lab:
         internet = Internet(lab)
         laptop, gate = internet.nodes()
-        gate.configure([laptop.as_peer(addresses=LAPTOP_INSIDE)], node={'role': 'gateway'},
-                       network={'tun_addr': GATE_INSIDE, 'forward_subnets': ['0.0.0.0/0', '::/0'], 'masquerade': True})
         for node in gate, laptop:
             node.start()
         laptop.wait_connected(gate)
         with Services(internet.server, marker) as services:
-            check_up_and_down(internet, laptop, services, marker)
+            check_up_and_down(internet, laptop, gate, services, marker)
             check_states(internet, laptop, gate, services, marker)
             add_strangers(lab, laptop, gate)
             check_gateways(internet, laptop)
@@ -200,6 +248,8 @@ def main():
             check_conflicts(internet, laptop)
             check_bad_lists(internet, laptop, gate)
             check_second_daemon(internet, laptop, services, marker)
+            laptop.stop()
+            check_start(internet, laptop, gate, services, marker)
 
 
 if __name__ == '__main__':
