@@ -206,6 +206,10 @@ void qe_peer_run(struct qe_peer *peer, qe_time now)
 	peer_close_finished(peer, now);
 	peer_choose(peer, now);
 	peer_retire_others(peer, now);
+	/* What was dialled while there was no way sends again after ever longer pauses. */
+	if (peer->anew)
+		peer_make_room_to_dial(peer);
+	peer->anew = false;
 	if (peer_may_dial(peer) && peer_dial_at(peer, now) <= now)
 		dial_or_rest(peer, now);
 	run_pings(peer, now);
@@ -420,8 +424,7 @@ void qe_peer_network_changed(struct qe_peer *peer, qe_time now)
 	qe_peer_check(peer);
 	peer->attempts = 0;
 	peer->next_dial = peer->moved_at = now;
-	/* What was dialled while there was no way sends again after ever longer pauses. */
-	peer_make_room_to_dial(peer);
+	peer->anew = true;
 	/* QUIC lets a client move, not a server: whoever dialled us cannot follow us. */
 	if (moved_server && peer_may_dial(peer))
 		peer_dial(peer, now);

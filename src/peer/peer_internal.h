@@ -44,6 +44,7 @@ struct qe_peer {
 	qe_time last_alive, wanted_until;
 	qe_time moved_at; /* when this host's network last changed, or the peer was last seen
 			     elsewhere */
+	bool anew;        /* a dial is to be started from where this host is now */
 	bool due;         /* run at once */
 	qe_time deadline;
 
