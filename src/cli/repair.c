@@ -45,21 +45,23 @@ static struct telling begin(const struct qe_args *args)
 	return telling;
 }
 
-/* Takes the lists. */
-static enum qe_exit end(struct telling *telling, const struct qe_undo *undo, const char *nothing)
+static unsigned count(const struct qe_undo *undo)
 {
-	json_t *result = json_object();
+	return undo->counts[QE_UNDONE] + undo->counts[QE_UNDO_THEIRS] +
+	       undo->counts[QE_UNDO_FAILED];
+}
 
+/* Takes the lists and the result, into which they go. */
+static enum qe_exit end(
+	struct telling *telling, const struct qe_undo *undo, json_t *result, const char *nothing)
+{
 	for (size_t i = 0; i < 3; i++)
 		json_object_set_new(result, outcomes[i], telling->lists[i]);
 	if (telling->as_json)
-		(void)qe_print_json(result);
-	else
-		json_decref(result);
-	if (!telling->as_json && undo->counts[QE_UNDONE] + undo->counts[QE_UNDO_THEIRS] +
-						 undo->counts[QE_UNDO_FAILED] ==
-					 0)
+		(void)qe_print_json(json_incref(result));
+	else if (count(undo) == 0)
 		printf("%s\n", nothing);
+	json_decref(result);
 	return undo->counts[QE_UNDO_FAILED] > 0 ? QE_EXIT_ERROR : QE_EXIT_OK;
 }
 
@@ -105,7 +107,7 @@ enum qe_exit qe_command_repair(const struct qe_args *args)
 	if (!daemon_listens(args))
 		error = qe_repair(qe_args_socket(args), &undo);
 	if (error == QE_OK || undo.counts[QE_UNDO_FAILED] > 0)
-		return end(&telling, &undo, "There is nothing to undo.");
+		return end(&telling, &undo, json_object(), "There is nothing to undo.");
 	drop(&telling);
 	return fail(args, error);
 }
@@ -116,12 +118,23 @@ enum qe_exit qe_stop_what_is_left(const struct qe_args *args, const struct qe_rp
 	struct qe_undo undo = {.say = tell, .ctx = &telling};
 	enum qe_error error = qe_repair(qe_args_socket(args), &undo);
 
-	if (undo.counts[QE_UNDONE] + undo.counts[QE_UNDO_THEIRS] + undo.counts[QE_UNDO_FAILED] > 0)
-		return end(&telling, &undo, "");
+	if (count(&undo) > 0)
+		return end(&telling, &undo, json_object(), "");
 	drop(&telling);
 	if (error == -EBUSY)
 		return fail(args, error);
 	return qe_fail_call(args, -ECONNREFUSED, why);
+}
+
+/* The daemon's helper has given the host back, unless somebody has killed it. Who is not root may
+ * stop a daemon, and that is all that can be done then. */
+enum qe_exit qe_finish_stop(const struct qe_args *args)
+{
+	struct telling telling = begin(args);
+	struct qe_undo undo = {.say = tell, .ctx = &telling};
+
+	(void)!qe_repair(qe_args_socket(args), &undo);
+	return end(&telling, &undo, json_pack("{s:b}", "stopped", 1), "Stopped.");
 }
 
 /* ---- panic ---- */
@@ -150,7 +163,8 @@ enum qe_exit qe_command_vpn_panic_off(const struct qe_args *args)
 	else
 		qe_undo_say(&undo, QE_UNDONE, "the daemon has left VPN mode");
 	if (error == QE_OK || undo.counts[QE_UNDO_FAILED] > 0)
-		return end(&telling, &undo, "VPN mode is off, and there is nothing to undo.");
+		return end(&telling, &undo, json_object(),
+			"VPN mode is off, and there is nothing to undo.");
 	drop(&telling);
 	return fail(args, error);
 }

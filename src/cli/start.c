@@ -80,6 +80,8 @@ enum qe_exit qe_command_stop(const struct qe_args *args)
 	json_decref(result);
 	if (!wait_for_end(args))
 		return qe_fail(args, QE_EXIT_ERROR, "the daemon was told to stop, but still runs");
+	if (!qe_args_get(args, "hold"))
+		return qe_finish_stop(args);
 	if (qe_args_get(args, "json"))
 		return qe_print_json(json_pack("{s:b}", "stopped", 1));
 	printf("Stopped.\n");

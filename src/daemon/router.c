@@ -67,20 +67,16 @@ enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_confi
 	return QE_OK;
 }
 
-static enum qe_error say_not_recovered(
-	const struct qe_router *router, enum qe_error error, const char *why)
+static const char *explain_journal(enum qe_error error, const char *said)
 {
 	if (error == -EBUSY)
-		why = "another daemon, whose control socket is in the same folder, has it open";
-	else if (error == QE_ERR_SYNTAX)
-		why = "it is damaged, or of another version: \"quicether repair\" says more";
-	qe_log(router->log, QE_LOG_ERROR, "no_journal", nullptr,
-		"the journal beside %s, of what is changed on the host, cannot be used: %s",
-		router->config->socket_path, why && why[0] ? why : qe_error_text(error));
-	return error;
+		return "another daemon, whose control socket is in the same folder, has it open";
+	if (error == QE_ERR_SYNTAX)
+		return "it is damaged, or of another version: \"quicether repair\" says more";
+	return said[0] ? said : qe_error_text(error);
 }
 
-enum qe_error qe_router_recover(struct qe_router *router)
+enum qe_error qe_router_recover(struct qe_router *router, struct qe_text *why)
 {
 	char text[700] = "";
 	struct qe_text undone = qe_text_init(text, sizeof(text));
@@ -88,11 +84,13 @@ enum qe_error qe_router_recover(struct qe_router *router)
 		router->helper, router->config->vpn.enabled, &undone);
 
 	if (error != QE_OK)
-		return say_not_recovered(router, error, text);
-	if (undone.len > 0)
+		qe_text_addf(why,
+			"the journal beside %s, of what is changed on the host, cannot be used: %s",
+			router->config->socket_path, explain_journal(error, text));
+	else if (undone.len > 0)
 		qe_log(router->log, QE_LOG_WARN, "recovered", nullptr,
 			"a daemon before has left changes behind: %s", text);
-	return QE_OK;
+	return error;
 }
 
 void qe_router_give_back(struct qe_router *router, enum qe_goodbye goodbye)

@@ -105,7 +105,11 @@ void daemon_stop_audit(struct daemon *daemon)
 /* What a daemon before this one has left behind. */
 enum qe_error daemon_start_recovery(struct daemon *daemon)
 {
-	return qe_router_recover(daemon->router);
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	enum qe_error error = qe_router_recover(daemon->router, &why);
+
+	return error == QE_OK ? QE_OK : daemon_fail(daemon, error, "%s", text);
 }
 
 /* What this one has changed; nothing needs the helper after that. */

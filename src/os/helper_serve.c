@@ -111,7 +111,7 @@ static bool is_no_block(void *ctx, const struct qe_journal_entry *entry)
 /* What a helper before this one has left behind; not while that is still undoing it. */
 static enum qe_error recover(struct state *state, bool keep, struct qe_text *why)
 {
-	struct qe_undo undo = {state->netlink, tell, why, {}};
+	struct qe_undo undo = {.netlink = state->netlink, .say = tell, .ctx = why};
 	enum qe_error error = -EBUSY;
 
 	for (unsigned i = 0; i < journal_tries && error == -EBUSY; i++) {
@@ -387,28 +387,7 @@ static enum qe_error set_gateway(struct state *state, const struct qe_helper_req
 	return qe_nft_set_gateway(state->interface, &request->gateway, &why);
 }
 
-/* ---- VPN mode ---- */
-
-/* What a default route alone has made is a part of what VPN mode makes. */
-static enum qe_error set_vpn(struct state *state, const struct qe_helper_request *request,
-	struct qe_helper_answer *answer)
-{
-	const struct qe_vpn_plan *plan = request->flags & QE_HELPER_ON ? &request->plan : nullptr;
-	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
-	enum qe_error error;
-
-	if (request->n != 0 || request->flags & ~QE_HELPER_ON)
-		return QE_ERR_RANGE;
-	if (plan && !qe_vpn_plan_is_sound(plan, state->interface)) {
-		qe_text_add(&why, "this is no sound plan of VPN mode");
-		return QE_ERR_RANGE;
-	}
-	QE_TRY(need_journal(state));
-	error = qe_vpn_host_set(&state->vpn, plan, plan && take_lock(state), &why);
-	if (plan && error == QE_OK)
-		state->defaults = 0;
-	return error;
-}
+/* ---- beginning and end, as the daemon says ---- */
 
 static enum qe_error recover_when_asked(struct state *state,
 	const struct qe_helper_request *request, struct qe_helper_answer *answer)
@@ -485,6 +464,42 @@ static enum qe_error unset_dns(struct state *state)
 	QE_TRY(need_journal(state));
 	state->dns.journal = state->journal;
 	return qe_host_dns_unset(&state->dns);
+}
+
+/* ---- VPN mode ---- */
+
+/* Usually that is done already. */
+static enum qe_error give_back_names(struct state *state, struct qe_text *why)
+{
+	enum qe_error error = unset_dns(state);
+
+	if (error != QE_OK)
+		qe_text_add(why, "names cannot be asked for as before: \"quicether repair\" tries "
+				 "again, once the daemon is stopped");
+	return error;
+}
+
+/* What a default route alone has made is a part of what VPN mode makes. */
+static enum qe_error set_vpn(struct state *state, const struct qe_helper_request *request,
+	struct qe_helper_answer *answer)
+{
+	const struct qe_vpn_plan *plan = request->flags & QE_HELPER_ON ? &request->plan : nullptr;
+	struct qe_text why = qe_text_init(answer->why, sizeof(answer->why));
+	enum qe_error error;
+
+	if (request->n != 0 || request->flags & ~QE_HELPER_ON)
+		return QE_ERR_RANGE;
+	if (plan && !qe_vpn_plan_is_sound(plan, state->interface)) {
+		qe_text_add(&why, "this is no sound plan of VPN mode");
+		return QE_ERR_RANGE;
+	}
+	QE_TRY(need_journal(state));
+	if (!plan)
+		QE_TRY(give_back_names(state, &why));
+	error = qe_vpn_host_set(&state->vpn, plan, plan && take_lock(state), &why);
+	if (plan && error == QE_OK)
+		state->defaults = 0;
+	return error;
 }
 
 /* ---- the end ---- */

@@ -300,7 +300,7 @@ void qe_host_dns_recover(void)
 {
 	enum qe_resolv_undo undo;
 
-	(void)!qe_resolv_file_restore(resolv_conf, &undo);
+	(void)!qe_resolv_file_restore(resolv_conf, false, &undo);
 }
 
 /* A link that is gone has taken with it what resolved was told. */
@@ -337,7 +337,7 @@ static bool undo_resolvconf(struct qe_undo *undo)
 static bool undo_file(struct qe_undo *undo)
 {
 	enum qe_resolv_undo outcome = QE_RESOLV_NOTHING;
-	enum qe_error error = qe_resolv_file_restore(resolv_conf, &outcome);
+	enum qe_error error = qe_resolv_file_restore(resolv_conf, undo->force, &outcome);
 
 	if (error == -EBUSY || outcome == QE_RESOLV_THEIRS)
 		qe_undo_say(undo, QE_UNDO_THEIRS, "%s is somebody else's by now and left alone",

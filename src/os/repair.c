@@ -156,6 +156,7 @@ enum qe_error qe_panic_off(const char *socket_path, struct qe_undo *undo)
 
 	if (geteuid() != 0)
 		return -EPERM;
+	undo->force = true;
 	QE_TRY(qe_netlink_new(&undo->netlink));
 	if (qe_journal_find_folder(&folder, socket_path) == QE_OK) {
 		error = undo_block(undo, folder);

@@ -164,8 +164,8 @@ static enum kind classify(struct found *found)
 	return is_ours(found->text) ? OURS : OTHER;
 }
 
-/* -EBUSY: it is ours, and another process's. */
-static enum qe_error find(struct found *ret_found, const char *path)
+/* -EBUSY: it is ours, and another process's, unless force says that this is no matter. */
+static enum qe_error find(struct found *ret_found, const char *path, bool force)
 {
 	struct found found = {.fd = -1};
 	enum qe_error error = read_file(
@@ -178,7 +178,7 @@ static enum qe_error find(struct found *ret_found, const char *path)
 	else
 		found.kind = classify(&found);
 	if ((found.kind == OURS || found.kind == OURS_IN_PLACE) &&
-		flock(found.fd, LOCK_EX | LOCK_NB) < 0) {
+		flock(found.fd, LOCK_EX | LOCK_NB) < 0 && !force) {
 		done(&found);
 		return -EBUSY;
 	}
@@ -272,7 +272,7 @@ static enum qe_error name_beside(char to[static PATH_MAX], const char *path)
 	return snprintf(to, PATH_MAX, "%s%s", path, beside) < PATH_MAX ? QE_OK : -ENAMETOOLONG;
 }
 
-enum qe_error qe_resolv_file_restore(const char *path, enum qe_resolv_undo *ret_undo)
+enum qe_error qe_resolv_file_restore(const char *path, bool force, enum qe_resolv_undo *ret_undo)
 {
 	char other[PATH_MAX];
 	struct found at, aside;
@@ -280,8 +280,8 @@ enum qe_error qe_resolv_file_restore(const char *path, enum qe_resolv_undo *ret_
 	enum qe_error error;
 
 	QE_TRY(name_beside(other, path));
-	QE_TRY(find(&at, path));
-	error = find(&aside, other);
+	QE_TRY(find(&at, path, force));
+	error = find(&aside, other, force);
 	if (error == QE_OK) {
 		error = restore(path, other, &at, &aside, &undo);
 		done(&aside);
@@ -457,7 +457,7 @@ static enum qe_error put(const char *path, const char *text, int *ret_fd)
 
 	if (lstat(path, &status) == 0 && S_ISDIR(status.st_mode))
 		return -EISDIR;
-	QE_TRY(qe_resolv_file_restore(path, &undo));
+	QE_TRY(qe_resolv_file_restore(path, false, &undo));
 	error = put_beside(path, text, ret_fd);
 	if (!may_do_in_place(error))
 		return error;

@@ -44,5 +44,5 @@ enum qe_resolv_undo : uint8_t {
 	QE_RESOLV_THEIRS,   /* somebody had replaced ours: this stays, and the former is gone */
 };
 
-/* Of whoever has put it there, unless that is another process that lives: -EBUSY. */
-enum qe_error qe_resolv_file_restore(const char *path, enum qe_resolv_undo *ret_undo);
+/* Of whoever has put it there, unless that is another process that lives, and not force: -EBUSY. */
+enum qe_error qe_resolv_file_restore(const char *path, bool force, enum qe_resolv_undo *ret_undo);

@@ -31,6 +31,7 @@ struct qe_undo {
 	/* Told of each thing; a sentence without its end. May be NULL. */
 	void (*say)(void *ctx, enum qe_undone outcome, const char *what);
 	void *ctx;
+	bool force;         /* also what a process that lives, but does not answer, has made */
 	unsigned counts[3]; /* by outcome */
 };
 

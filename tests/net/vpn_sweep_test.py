@@ -8,7 +8,8 @@ the daemon goes on must leave either all of VPN mode or nothing of it. Afterward
 
 And where one plan takes the place of another, either is in effect, whole.
 
-The gateway is nowhere, as what VPN mode does to the host does not depend on it. `vpn_sweep_test.py N` looks at one call in N.
+The gateway is nowhere, as what VPN mode does to the host does not depend on it. Processes are killed before each other call, and after
+those in between; with the argument `all`, before and after each.
 """
 import json
 import os
@@ -146,20 +147,20 @@ class Sweep:
         assert ask(self.node, 'vpn.up') is None and ask(self.node, 'vpn.down') is None
         return self.changes.count
 
-    def sweep_failures(self, step):
+    def sweep_failures(self):
         self.changes.disarm()
         self.start()
         self.wait_up()
         running = host_state.read(self.host)
         n, kinds = self.count_up_and_down(), self.changes.kinds
-        for at in range(1, n + 1, step):
+        for at in range(1, n + 1):
             self.fail_once(at, running)
-        self.sweep_replacements(step)
+        self.sweep_replacements()
         assert ask(self.node, 'vpn.down') is None
         self.end()
         self.node.daemon.wait()
         self.check_untouched('after all failures')
-        tell('a call fails', n, kinds, range(1, n + 1, step))
+        tell('a call fails', n, kinds, range(n))
 
     def replace(self, **vpn):
         """By a changed configuration; returns what the host is then."""
@@ -167,7 +168,7 @@ class Sweep:
         assert ask(self.node, 'reload') is None
         return read_sorted(self.host)
 
-    def sweep_replacements(self, step):
+    def sweep_replacements(self):
         """There and back: at each call."""
         assert ask(self.node, 'vpn.up') is None
         self.changes.arm(COUNT)
@@ -175,7 +176,7 @@ class Sweep:
         n, kinds = self.changes.count, self.changes.kinds
         self.changes.disarm()
         plain = self.replace()
-        for at in range(1, n + 1, step):
+        for at in range(1, n + 1):
             self.changes.arm(FAIL, at)
             got = self.replace(**OTHER)
             self.changes.disarm()
@@ -184,7 +185,7 @@ class Sweep:
                              f'{host_state.difference(plain, got)}\n{host_state.difference(other, got)}')
             if (back := self.replace()) != plain:
                 raise Failed(f'call {at} of a change: not as before the change:\n{host_state.difference(plain, back)}')
-        tell('a call fails that replaces a plan', n, kinds, range(1, n + 1, step))
+        tell('a call fails that replaces a plan', n, kinds, range(n))
 
     # ---- processes that are killed ----
 
@@ -240,12 +241,12 @@ class Sweep:
         self.repair(what)
         self.node.socket.unlink(missing_ok=True)
 
-    def sweep_kills(self, step):
+    def sweep_kills(self, whole):
         n, kinds = self.count_cycle(), self.changes.kinds
-        for name, mode, helper_too, step in (('both are killed before a call', STOP_BEFORE, True, step),
-                                             ('both are killed after a call', STOP_AFTER, True, step),
-                                             ('the daemon is killed at a call', STOP_BEFORE, False, 2 * step)):
-            calls = range(1, n + 1, step)
+        for name, mode, helper_too, first, step in (('both are killed before a call', STOP_BEFORE, True, 1, 2),
+                                                    ('both are killed after a call', STOP_AFTER, True, 2, 2),
+                                                    ('the daemon is killed at a call', STOP_BEFORE, False, 3, 4)):
+            calls = range(1, n + 1) if whole else range(first, n + 1, step)
             for at in calls:
                 self.kill_at(mode, at, helper_too)
             tell(name, n, kinds, calls)
@@ -257,11 +258,10 @@ def tell(what, n, kinds, calls):
 
 
 def main():
-    step = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     with Lab() as lab:
         sweep = Sweep(lab)
-        sweep.sweep_failures(step)
-        sweep.sweep_kills(step)
+        sweep.sweep_failures()
+        sweep.sweep_kills('all' in sys.argv[1:])
 
 
 if __name__ == '__main__':

@@ -97,7 +97,7 @@ static enum qe_resolv_undo undo(struct qe_resolv_file *file)
 	enum qe_resolv_undo outcome;
 
 	qe_resolv_file_done(file);
-	assert_int_equal(qe_resolv_file_restore(path, &outcome), QE_OK);
+	assert_int_equal(qe_resolv_file_restore(path, false, &outcome), QE_OK);
 	return outcome;
 }
 
@@ -388,7 +388,7 @@ static bool do_until(unsigned n, bool restore)
 		ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
 		raise(SIGSTOP);
 		if (restore)
-			_exit(qe_resolv_file_restore(path, &outcome) != QE_OK);
+			_exit(qe_resolv_file_restore(path, false, &outcome) != QE_OK);
 		_exit(put_ours(&file) != QE_OK);
 	}
 	for (;;) {
