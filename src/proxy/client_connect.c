@@ -86,9 +86,10 @@ static void on_answered(void *ctx, const struct qe_addr *addrs, size_t n)
 {
 	struct client *client = ctx;
 
-	client->question = qe_question_free(client->question);
+	/* The addresses may be the question's. */
 	if (n > 0)
 		memcpy(client->addrs, addrs, n * sizeof(*addrs));
+	client->question = qe_question_free(client->question);
 	client->n_addrs = n;
 	client->problem = QE_ERR_NOT_FOUND;
 	try_next(client);

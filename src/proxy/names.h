@@ -19,7 +19,8 @@ struct qe_names *qe_names_free(struct qe_names *names); /* after its questions; 
 
 struct qe_question;
 
-/* answered: once, from the loop, unless the question is freed before; n is 0 when there is no such
+/* answered: once, from the loop, unless the question is freed before; it may free the question, to
+ * which the addresses belong. n is 0 when there is no such
  * name, or nobody said. QE_ERR_SYNTAX: no domain name; QE_ERR_NOT_FOUND: there is nobody to ask. */
 enum qe_error qe_question_new(struct qe_question **ret_question, struct qe_names *names,
 	const char *name, void (*answered)(void *ctx, const struct qe_addr *addrs, size_t n),

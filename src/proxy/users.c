@@ -48,16 +48,26 @@ static enum qe_error add_user(struct qe_users *users, char *line)
 	return QE_OK;
 }
 
-static enum qe_error add_lines(struct qe_users *users, char *text, unsigned *ret_line)
+static enum qe_error add_lines(
+	struct qe_users *users, const char *text, size_t len, unsigned *ret_line)
 {
-	char *rest = text, *line;
+	char line[2 * (word_max + 2)];
 
-	while ((line = strsep(&rest, "\n"))) {
+	for (size_t at = 0; at < len;) {
+		const char *end = memchr(text + at, '\n', len - at);
+		const size_t n = end ? (size_t)(end - text) - at : len - at;
+
 		++*ret_line;
+		if (n >= sizeof(line) || memchr(text + at, 0, n))
+			return QE_ERR_SYNTAX;
+		memcpy(line, text + at, n);
+		line[n] = '\0';
 		line[strcspn(line, "\r")] = '\0';
+		at += n + 1;
 		if (line[0] && line[0] != '#')
 			QE_TRY(add_user(users, line));
 	}
+	qe_wipe(line, sizeof(line));
 	return users->n > 0 ? QE_OK : QE_ERR_NOT_FOUND;
 }
 
@@ -100,7 +110,7 @@ enum qe_error qe_users_load(struct qe_users **ret_users, const char *path, struc
 		error = read_file(&text, &len, path);
 	}
 	if (error == QE_OK)
-		error = add_lines(users, text, &line);
+		error = add_lines(users, text, len, &line);
 	if (text)
 		qe_wipe(text, len);
 	free(text);

@@ -87,7 +87,7 @@ def give_to_user(node):
 
 def configure(laptop, gate, **sections):
     peer = gate.as_peer(addresses=GATE_INSIDE, endpoints=[f'{GATE[0]}:{Node.PORT}'], exit=True)
-    laptop.configure([peer], **{'network': {'tun_addr': LAPTOP_INSIDE}, 'vpn': {'via': 'gate', 'dns': [SERVER[0]]}} | sections)
+    laptop.configure([peer], **{'network': {'tun_addr': LAPTOP_INSIDE}, 'vpn': {'via': 'gate'}} | sections)
     give_to_user(laptop)
 
 
@@ -234,6 +234,21 @@ def check_policy(laptop, gate):
     configure(laptop, gate)
 
 
+def check_named_servers(laptop, gate, services):
+    """Other servers for names, for all of them or for a domain, are asked through the tunnel, too."""
+    services.asked.clear()
+    configure(laptop, gate, vpn={'via': 'gate', 'dns': [SERVER[1]]})
+    proxy = Proxy(laptop).ready()
+    assert proxy.code('one.example') == 0
+    proxy.stop()
+    laptop.config.write_text(laptop.config.read_text() + f'[dns]\ndomains = {{"corp.example" = "{SERVER[0]}"}}\n')
+    proxy = Proxy(laptop).ready()
+    assert proxy.code('two.corp.example') == 0
+    proxy.stop()
+    assert {'one.example', 'two.corp.example'} <= set(services.asked), services.asked
+    configure(laptop, gate)
+
+
 def check_starts(laptop, gate):
     """While one runs; the second one's key is made on the way."""
     Proxy(laptop).fails('a proxy with the key')
@@ -272,6 +287,7 @@ def main():
         proxy.stop()
         check_users(laptop, gate)
         check_policy(laptop, gate)
+        check_named_servers(laptop, gate, services)
 
         packets = capture.stop()
         assert not capture.dropped() and len(packets) > 10_000, len(packets)
