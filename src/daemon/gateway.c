@@ -39,15 +39,14 @@ struct survey {
 	bool is_full;
 };
 
-/* Those that os/nft.c closes by itself are here, too: what is private is known there. */
+/* What is private is closed in any case; there may be many such networks, of containers. */
 static void add_network(void *ctx, const struct qe_host_entry *entry)
 {
 	struct survey *survey = ctx;
 	struct qe_nft_gateway *next = survey->next;
 
 	if (entry->is_route || entry->prefix.length == 0 ||
-		strcmp(entry->interface, survey->tun) == 0 || qe_addr_is_loopback(&entry->addr) ||
-		qe_addr_is_link_local(&entry->addr))
+		strcmp(entry->interface, survey->tun) == 0 || qe_nft_is_private(&entry->prefix))
 		return;
 	for (size_t i = 0; i < next->n_networks; i++) {
 		if (qe_prefix_compare(&next->networks[i], &entry->prefix) == 0)

@@ -487,6 +487,8 @@ void qe_vpn_reconfigure(struct qe_vpn *vpn)
 		log_failure(vpn, text);
 	else if (vpn->on)
 		renew_plan(vpn);
+	else if (vpn->only && put_only_plan(vpn, &why) != QE_OK)
+		log_failure(vpn, text);
 	if (vpn->naming)
 		qe_naming_changed(vpn->naming);
 	tell_naming(vpn);

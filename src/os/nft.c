@@ -14,15 +14,38 @@
 #include "net/addr.h"
 #include "os/nft_run.h"
 
-/* Everything that is not for the Internet: RFC 6890, and what leads to it by way of NAT64, of which
- * 64:ff9b::/96 is the well-known prefix. */
-static const char private4[] =
-	"0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "
-	"192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3";
-static const char private6[] =
-	"::/96, ::ffff:0:0/96, 64:ff9b::/104, 64:ff9b::a00:0/104, 64:ff9b::6440:0/106, "
-	"64:ff9b::7f00:0/104, 64:ff9b::a9fe:0/112, 64:ff9b::ac10:0/108, 64:ff9b::c0a8:0/112, "
-	"64:ff9b:1::/48, fc00::/7, fe80::/10, fec0::/10, ff00::/8";
+#define IPV4(length, ...) {{QE_FAMILY_IPV4, {__VA_ARGS__}}, length}
+#define IPV6(length, ...) {{QE_FAMILY_IPV6, {__VA_ARGS__}}, length}
+#define NAT64(length, ...) IPV6(96 + length, 0, 0x64, 0xff, 0x9b, [12] = __VA_ARGS__)
+
+/* What is not for the Internet: RFC 6890, and the same by way of NAT64 with its well-known prefix,
+ * 64:ff9b::/96. */
+static const struct qe_prefix private[] = {
+	IPV4(8, 0),
+	IPV4(8, 10),
+	IPV4(10, 100, 64),
+	IPV4(8, 127),
+	IPV4(16, 169, 254),
+	IPV4(12, 172, 16),
+	IPV4(24, 192, 0, 0),
+	IPV4(16, 192, 168),
+	IPV4(15, 198, 18),
+	IPV4(3, 224),
+	IPV6(96, 0),
+	IPV6(96, [10] = 0xff, 0xff),
+	NAT64(8, 0),
+	NAT64(8, 10),
+	NAT64(10, 100, 64),
+	NAT64(8, 127),
+	NAT64(16, 169, 254),
+	NAT64(12, 172, 16),
+	NAT64(16, 192, 168),
+	IPV6(48, 0, 0x64, 0xff, 0x9b, 0, 1),
+	IPV6(7, 0xfc),
+	IPV6(10, 0xfe, 0x80),
+	IPV6(10, 0xfe, 0xc0),
+	IPV6(8, 0xff),
+};
 
 static const char exit_chains[] =
 	"\tchain zones {\n"
@@ -76,11 +99,17 @@ static void put_exit(FILE *to, const struct qe_nft_gateway *gateway)
 {
 	qe_nft_put_sets(to, "named", gateway->named, gateway->n_named);
 	qe_nft_put_sets(to, "networks", gateway->networks, gateway->n_networks);
-	fprintf(to,
-		"\tset private4 { type ipv4_addr; flags interval; elements = { %s }; }\n"
-		"\tset private6 { type ipv6_addr; flags interval; elements = { %s }; }\n"
-		"%s",
-		private4, private6, exit_chains);
+	qe_nft_put_sets(to, "private", private, sizeof(private) / sizeof(private[0]));
+	fputs(exit_chains, to);
+}
+
+bool qe_nft_is_private(const struct qe_prefix *prefix)
+{
+	for (size_t i = 0; i < sizeof(private) / sizeof(private[0]); i++) {
+		if (qe_prefix_covers(&private[i], prefix))
+			return true;
+	}
+	return false;
 }
 
 /* ---- translation ---- */

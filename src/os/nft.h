@@ -19,6 +19,8 @@ struct qe_nft_gateway {
 	struct qe_prefix networks[QE_NFT_NETWORKS_MAX];   /* that it has an address in */
 };
 
+/* All of it is closed to the peers of any exit that does not name it. */
+bool qe_nft_is_private(const struct qe_prefix *prefix);
 /* The table inet quicether_INTERFACE, whole and in one transaction, for what comes out of the
  * interface and goes on, or the other way. Neither exit nor masquerade, or NULL: no table. Nothing
  * else is touched. On an error what was before holds, and *why has what nft said. */

@@ -417,6 +417,29 @@ static void test_gateway(void **)
 	assert_string_equal(before, after);
 }
 
+static void test_private(void **)
+{
+	static const struct {
+		const char *prefix;
+		bool is_private;
+	} rows[] = {{"10.1.0.0/16", true}, {"8.0.0.0/6", false}, {"100.127.255.255", true},
+		{"100.128.0.0/9", false}, {"169.254.169.254", true}, {"172.31.0.0/16", true},
+		{"172.32.0.0/16", false}, {"192.168.0.0/15", false}, {"198.19.0.0/16", true},
+		{"224.0.0.251", true}, {"255.255.255.255", true}, {"203.0.113.0/24", false},
+		{"::1", true}, {"::ffff:10.0.0.1", true}, {"64:ff9b::a9fe:a9fe", true},
+		{"64:ff9b::c0a8:101", true}, {"64:ff9b::cb00:7109", false},
+		{"64:ff9b:1::/48", true}, {"fd00:ec2::254", true}, {"fe80::/64", true},
+		{"ff02::fb", true}, {"2001:db8::/32", false}, {"::/0", false}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct qe_prefix prefix = {};
+
+		assert_int_equal(qe_prefix_parse(&prefix, rows[i].prefix), QE_OK);
+		if (qe_nft_is_private(&prefix) != rows[i].is_private)
+			fail_msg("%s", rows[i].prefix);
+	}
+}
+
 /* As many as may be asked for, what nobody may ask for, and a name that would make another rule. */
 static void test_gateway_bounds(void **)
 {
@@ -584,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_after_a_crash),
 		cmocka_unit_test(test_gateway),
 		cmocka_unit_test(test_gateway_bounds),
+		cmocka_unit_test(test_private),
 		cmocka_unit_test(test_marked_sockets),
 		cmocka_unit_test(test_names_sockets),
 		cmocka_unit_test(test_forgets),
