@@ -11,7 +11,8 @@
 #include "os/clock.h"
 #include "os/socket.h"
 
-constexpr unsigned RECEIVES = 32;                  /* of one socket in a row */
+constexpr unsigned RECEIVES = 32; /* of one socket in a row */
+constexpr qe_time ACCEPT_PAUSE = 100 * QE_MILLISECOND;
 constexpr qe_time CLIENT_PATIENCE = 6 * QE_SECOND; /* for one question and its answer */
 
 /* 100 a second and 200 at once: more than a browser with many pages asks. Members differ by
@@ -22,6 +23,7 @@ static const struct qe_dns_limits limits_of_host = {.waiting_max = QE_DNS_WAITIN
 
 struct listener {
 	struct qe_watch udp, tcp; /* fd -1: none */
+	struct qe_alarm alarm;    /* to accept again */
 	struct qe_dns_side *side;
 	unsigned number;
 };
@@ -213,14 +215,34 @@ static void admit(struct qe_dns_side *side, int fd, const struct qe_endpoint *fr
 		end_client(client);
 }
 
+/* Whoever waits would be told of on and on while there is no descriptor or memory for him. */
+static void pause_accepting(struct listener *listener)
+{
+	struct qe_loop *loop = listener->side->loop;
+
+	if (qe_loop_set_alarm(loop, &listener->alarm, qe_clock_now() + ACCEPT_PAUSE) == QE_OK)
+		qe_loop_change(loop, &listener->tcp, 0);
+}
+
 static void connection_ready(struct qe_watch *watch, unsigned)
 {
 	struct listener *listener = QE_CONTAINER_OF(watch, struct listener, tcp);
 	struct qe_endpoint from;
 	int fd;
 
-	if (qe_socket_accept(watch->fd, &fd, &from) == QE_OK)
+	enum qe_error error = qe_socket_accept(watch->fd, &fd, &from);
+
+	if (error == QE_OK)
 		admit(listener->side, fd, &from);
+	else if (error != -EAGAIN)
+		pause_accepting(listener);
+}
+
+static void accept_again(struct qe_alarm *alarm, qe_time)
+{
+	struct listener *listener = QE_CONTAINER_OF(alarm, struct listener, alarm);
+
+	qe_loop_change(listener->side->loop, &listener->tcp, QE_READABLE);
 }
 
 /* ---- answers ---- */
@@ -427,6 +449,7 @@ enum qe_error qe_dns_side_listen(struct qe_dns_side *side, int udp, int tcp)
 	}
 	*listener = (struct listener){.udp.ready = datagram_ready,
 		.tcp.ready = connection_ready,
+		.alarm.ring = accept_again,
 		.side = side,
 		.number = side->n_listeners++};
 	error = open_watch(side, &listener->udp, udp);
@@ -465,6 +488,7 @@ struct qe_dns_side *qe_dns_side_free(struct qe_dns_side *side)
 		return nullptr;
 	qe_dns_forwarder_free(side->forwarder);
 	for (unsigned i = 0; i < side->n_listeners; i++) {
+		(void)!qe_loop_set_alarm(side->loop, &side->listeners[i].alarm, QE_TIME_NEVER);
 		close_watch(side, &side->listeners[i].udp);
 		close_watch(side, &side->listeners[i].tcp);
 	}

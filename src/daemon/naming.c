@@ -13,6 +13,7 @@
 #include "os/clock.h"
 
 constexpr qe_time look_again = 5 * QE_SECOND;
+constexpr qe_time exit_holds = 60 * QE_SECOND; /* the gateway's address; then it is asked again */
 constexpr uint64_t exit_cookie = UINT64_MAX;
 
 struct qe_naming {
@@ -30,6 +31,7 @@ struct qe_naming {
 	size_t n_upstream;
 	struct qe_addr exit_addrs[2]; /* the gateway's */
 	size_t n_exit_addrs;
+	qe_time exit_until;
 	struct outlook {
 		struct qe_addr servers[QE_RESOLV_SERVERS_MAX];
 		struct qe_addr exit_addrs[2];
@@ -239,7 +241,8 @@ static void listen_or_say(struct qe_naming *naming, const struct qe_addr *addr, 
 	char text[QE_ADDR_TEXT_SIZE];
 
 	qe_addr_format(text, addr);
-	if (error != QE_OK)
+	/* Without IPv6 the interface does without the overlay address. */
+	if (error != QE_OK && !(error == QE_ERR_RANGE && qe_addr_equal(addr, &naming->overlay)))
 		qe_log(naming->settings.log, QE_LOG_WARN, "names_failed", nullptr,
 			"no names are answered at %s port 53%s: %s", text,
 			members ? ", and members find whatever else is there" : "",
@@ -347,6 +350,7 @@ bool qe_naming_take(struct qe_naming *naming, const struct qe_resolved *resolved
 {
 	if (resolved->cookie != exit_cookie)
 		return false;
+	naming->exit_until = qe_clock_now() + exit_holds;
 	naming->n_exit_addrs = 0;
 	for (size_t i = 0; i < resolved->n && naming->n_exit_addrs < 2; i++)
 		naming->exit_addrs[naming->n_exit_addrs++] = resolved->endpoints[i].addr;
@@ -368,12 +372,12 @@ void qe_naming_network_changed(struct qe_naming *naming)
 }
 
 /* Nobody tells of what is written to resolv.conf. */
-static void look(struct qe_alarm *alarm, qe_time)
+static void look(struct qe_alarm *alarm, qe_time now)
 {
 	struct qe_naming *naming = QE_CONTAINER_OF(alarm, struct qe_naming, alarm);
 
 	qe_naming_network_changed(naming);
-	if (naming->is_connected && naming->n_exit_addrs == 0)
+	if (naming->is_connected && (naming->n_exit_addrs == 0 || now >= naming->exit_until))
 		qe_naming_connected(naming);
 	set_alarm(naming);
 }
