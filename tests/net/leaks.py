@@ -228,12 +228,15 @@ class Talker:
         self.thread.start()
         return self
 
-    def __exit__(self, kind, _value, _trace):
+    def stop(self):
         self.stopping.set()
         self.thread.join()
         self.drop_kept()
         for made, *_ in self.connections:
             made.close()
+
+    def __exit__(self, kind, _value, _trace):
+        self.stop()
         if not kind:
             self.check()
 
@@ -308,6 +311,7 @@ class Watch:
         return f'not seen: {", ".join(" ".join(key) for key in sorted(blind))}' if blind else ''
 
     def judge(self):
+        """Of a laptop that is quiet by now."""
         for wire, capture in self.captures.items():
             capture.end()
             if capture.dropped():

@@ -49,6 +49,8 @@ class Scene:
         if self.laptop.daemon.alive():
             self.laptop.stop()
         host_state.check(self.host, self.before)
+        for talker in self.talkers:
+            talker.stop()
         self.watch.judge()
 
     # -- the laptop's VPN mode ----------------------------------------------------------------------------------------
