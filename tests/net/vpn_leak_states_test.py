@@ -58,6 +58,19 @@ def check_reload(here):
         here.wait_through()
 
 
+def check_removed(here):
+    """A firewall that is started anew flushes all tables, and network managers delete rules that they do not know."""
+    table = here.host.run('nft', '--stateless', 'list', 'table', 'inet', 'quicether_vpn').stdout
+    for name, words in (('nftables flushed', ('nft', 'flush', 'ruleset')),
+                        ('routing rule deleted', ('ip', 'rule', 'delete', 'priority', 5182))):
+        with here.closed(name, allow=is_scoped):
+            here.host.run(*words)
+            wait_until('the table is back', lambda: here.host.run('nft', '--stateless', 'list', 'table', 'inet', 'quicether_vpn',
+                                                                  check=False).stdout == table)
+            here.wait_through()
+        assert here.status()['kill_switch'] == 'holds'
+
+
 def check_killed(here):
     with here.closed('daemon killed'):
         here.laptop.kill()
@@ -123,8 +136,8 @@ def is_scoped(packet):
 
 def main():
     with scene('states') as here:
-        for check in (check_connected, check_reconnecting, check_gateway_dead, check_connecting, check_reload, check_killed,
-                      check_both_killed, check_hold, check_panic, check_without_kill_switch):
+        for check in (check_connected, check_reconnecting, check_gateway_dead, check_connecting, check_reload, check_removed,
+                      check_killed, check_both_killed, check_hold, check_panic, check_without_kill_switch):
             check(here)
 
 
