@@ -275,6 +275,9 @@ static enum qe_error start_workers(struct daemon *daemon)
 		.ctx = daemon,
 	};
 	enum qe_error error = qe_workers_new(&daemon->workers, &settings);
+	if (error == QE_OK)
+		error = qe_pulse_new(
+			&daemon->pulse, daemon->loop, daemon->node, daemon->vpn, daemon->workers);
 	if (error != QE_OK)
 		return daemon_fail(
 			daemon, error, "the workers cannot be started: %s", qe_error_text(error));
@@ -284,6 +287,7 @@ static enum qe_error start_workers(struct daemon *daemon)
 
 static void stop_workers(struct daemon *daemon)
 {
+	daemon->pulse = qe_pulse_free(daemon->pulse);
 	daemon->workers = qe_workers_free(daemon->workers);
 }
 
@@ -356,6 +360,7 @@ static enum qe_error start_rpc(struct daemon *daemon)
 		.tun_segments_udp = qe_tun_segments_udp(daemon->devices.tuns[0]),
 		.routes = qe_router_routes(daemon->router),
 		.vpn = daemon->vpn,
+		.pulse = daemon->pulse,
 		.naming = daemon->naming,
 		.started = daemon->started,
 		.stop = stop,
@@ -491,6 +496,7 @@ static void take_news(struct daemon *daemon)
 	run_node(daemon);
 	qe_router_run(daemon->router);
 	qe_vpn_run(daemon->vpn);
+	qe_pulse_run(daemon->pulse);
 }
 
 /* ---- all of it ---- */

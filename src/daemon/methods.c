@@ -482,11 +482,8 @@ static void handle_vpn_portal(void *ctx, struct qe_rpc_call *call, const json_t 
 static void handle_vpn_status(void *ctx, struct qe_rpc_call *call, const json_t *)
 {
 	const struct qe_service *service = ctx;
-	const struct qe_node_id *gateway = qe_vpn_exit(service->settings.vpn);
-	size_t slot = gateway ? qe_node_find_peer(service->settings.node, gateway) : SIZE_MAX;
 
-	if (slot != SIZE_MAX)
-		qe_workers_check(service->settings.workers, slot);
+	qe_pulse_ask(service->settings.pulse);
 	answer_vpn(ctx, call, QE_OK, "");
 }
 

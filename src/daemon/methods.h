@@ -4,6 +4,7 @@
 
 #include "crypto/key.h"
 #include "daemon/policy.h"
+#include "daemon/pulse.h"
 #include "daemon/routes.h"
 #include "daemon/verdicts.h"
 #include "daemon/vpn.h"
@@ -24,6 +25,7 @@ struct qe_service_settings {
 	const struct qe_host_routes *routes;
 	const struct qe_verdicts *verdicts;
 	struct qe_vpn *vpn;
+	struct qe_pulse *pulse;
 	const struct qe_naming *naming;
 	struct qe_audit *audit; /* NULL: there is none */
 	qe_time started;

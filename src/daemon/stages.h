@@ -8,6 +8,7 @@
 #include "daemon/methods.h"
 #include "daemon/network.h"
 #include "daemon/peer_names.h"
+#include "daemon/pulse.h"
 #include "daemon/reload.h"
 #include "daemon/underlay.h"
 #include "daemon/vpn.h"
@@ -40,6 +41,7 @@ struct daemon {
 	struct qe_vpn *vpn;
 	struct qe_network *network;
 	struct qe_workers *workers;
+	struct qe_pulse *pulse;
 	struct qe_naming *naming;
 	struct qe_peer_names *peer_names;
 	struct qe_endpoints *endpoints;

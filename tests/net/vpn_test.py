@@ -29,8 +29,8 @@ class Events:
         return [json.loads(line)['state'] for line in lines]
 
     def wait(self, *states):
-        """For these as the last ones; who looks is told soon also of a gateway that nothing is sent to."""
-        wait_until(f'the states are {states}', lambda: status(self.node) and tuple(self.states()[-len(states):]) == states)
+        """For these as the last ones, without a look at the status; also of a gateway that nothing is sent to."""
+        wait_until(f'the states are {states}', lambda: tuple(self.states()[-len(states):]) == states, deadline=15)
 
     def stop(self):
         self.process.stop()
