@@ -25,7 +25,6 @@
 #include "daemon/portal.h"
 #include "daemon/vpn_check.h"
 #include "daemon/vpn_report.h"
-#include "os/vpn_guard.h"
 
 /* How long it may take until it is said that it does not succeed. */
 constexpr qe_time patience = 30 * QE_SECOND;
@@ -50,8 +49,6 @@ struct qe_vpn {
 	bool ipv4, ipv6;    /* that the gateway carries */
 
 	struct qe_vpn_plan plan; /* in effect while it is on */
-	struct qe_vpn_guard *guard;
-	struct qe_watch guard_watch;
 
 	struct qe_portal *portal;
 	qe_time portal_until; /* web and names go beside the tunnel; 0: they do not */
@@ -246,7 +243,6 @@ static enum qe_error put_plan(struct qe_vpn *vpn, struct qe_text *why)
 		qe_text_add(why, qe_error_text(error));
 	if (error != QE_OK)
 		return error;
-	(void)qe_vpn_guard_drain(vpn->guard); /* that was the helper */
 	vpn->plan = plan;
 	qe_router_set_vpn(vpn->settings.router, true);
 	return QE_OK;
@@ -267,20 +263,6 @@ static void renew_plan(struct qe_vpn *vpn)
 	if (put_plan(vpn, &why) != QE_OK)
 		qe_log(vpn->settings.log, QE_LOG_ERROR, "vpn_failed", nullptr,
 			"VPN mode stays as it was before the change: %s", text);
-}
-
-/* A firewall that is started anew flushes all tables, a network manager all rules. */
-static void somebody_removes(struct qe_watch *watch, unsigned)
-{
-	struct qe_vpn *vpn = QE_CONTAINER_OF(watch, struct qe_vpn, guard_watch);
-
-	if (!qe_vpn_guard_drain(vpn->guard) || !vpn->on)
-		return;
-	qe_log(vpn->settings.log, QE_LOG_WARN, "vpn_restored", nullptr,
-		"another program has removed VPN mode's nftables table or a routing rule: made "
-		"anew");
-	vpn->plan = (struct qe_vpn_plan){};
-	renew_plan(vpn);
 }
 
 void qe_vpn_host_changed(struct qe_vpn *vpn)
@@ -532,13 +514,6 @@ static enum qe_error make_portal(struct qe_vpn *vpn)
 	return qe_portal_new(&vpn->portal, &settings);
 }
 
-static enum qe_error post_guard(struct qe_vpn *vpn)
-{
-	QE_TRY(qe_vpn_guard_new(&vpn->guard));
-	vpn->guard_watch = (struct qe_watch){qe_vpn_guard_fd(vpn->guard), somebody_removes};
-	return qe_loop_add(vpn->settings.loop, &vpn->guard_watch, QE_READABLE);
-}
-
 enum qe_error qe_vpn_new(
 	struct qe_vpn **ret_vpn, const struct qe_vpn_settings *settings, struct qe_text *why)
 {
@@ -556,8 +531,6 @@ enum qe_error qe_vpn_new(
 	vpn->since = qe_clock_now();
 	vpn->was_wanted = exit != nullptr;
 	error = make_portal(vpn);
-	if (error == QE_OK)
-		error = post_guard(vpn);
 	if (error == QE_OK && exit) {
 		vpn->via = *exit;
 		error = put_plan(vpn, why);
@@ -603,9 +576,6 @@ struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye)
 		enter(vpn, QE_VPN_BLOCKED, "the daemon ends, and what blocks stays");
 	set_portal(vpn, 0);
 	vpn->portal = qe_portal_free(vpn->portal);
-	if (vpn->guard_watch.ready)
-		qe_loop_remove(vpn->settings.loop, &vpn->guard_watch);
-	vpn->guard = qe_vpn_guard_free(vpn->guard);
 	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, QE_TIME_NEVER);
 	free(vpn);
 	return nullptr;
