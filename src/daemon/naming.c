@@ -451,22 +451,16 @@ struct qe_naming *qe_naming_free(struct qe_naming *naming)
 size_t qe_naming_former_servers(
 	const struct qe_naming *naming, struct qe_endpoint to[static QE_DNS_SERVERS_MAX])
 {
-	const struct qe_host_dns_answer *before = qe_host_names_answer(naming->host_names);
-	struct qe_resolv_conf conf = {};
-	size_t n = 0;
+	struct qe_host_dns_answer before = *qe_host_names_answer(naming->host_names);
 
 	if (!naming->vpn)
 		return 0;
-	for (; n < before->n_upstream; n++)
-		to[n] = (struct qe_endpoint){.addr = before->upstream[n], .port = QE_DNS_PORT};
-	if (n > 0 || qe_resolv_file_read(&conf, QE_HOST_DNS_RESOLV_CONF) != QE_OK)
-		return n;
-	for (size_t i = 0; i < conf.n_servers; i++) {
-		if (!qe_addr_equal(&conf.servers[i], &QE_HOST_DNS_SERVER))
-			to[n++] = (struct qe_endpoint){
-				.addr = conf.servers[i], .port = QE_DNS_PORT};
-	}
-	return n;
+	/* Where the host goes on asking them itself, nobody has looked for them yet. */
+	if (before.n_upstream == 0)
+		qe_host_dns_find_upstreams(&before);
+	for (size_t i = 0; i < before.n_upstream; i++)
+		to[i] = (struct qe_endpoint){.addr = before.upstream[i], .port = QE_DNS_PORT};
+	return before.n_upstream;
 }
 
 struct qe_dns *qe_naming_dns(const struct qe_naming *naming)
@@ -479,6 +473,11 @@ const struct qe_host_dns_answer *qe_naming_former(const struct qe_naming *naming
 	bool asks = qe_host_names_state(naming->host_names) == QE_HOST_NAMES_OURS;
 
 	return asks ? qe_host_names_answer(naming->host_names) : nullptr;
+}
+
+bool qe_naming_has_vpn(const struct qe_naming *naming)
+{
+	return naming->vpn;
 }
 
 void qe_naming_get_status(const struct qe_naming *naming, struct qe_naming_status *ret_status)

@@ -49,6 +49,7 @@ bool qe_naming_take(struct qe_naming *naming, const struct qe_resolved *resolved
 size_t qe_naming_former_servers(
 	const struct qe_naming *naming, struct qe_endpoint to[static QE_DNS_SERVERS_MAX]);
 struct qe_dns *qe_naming_dns(const struct qe_naming *naming); /* for other look-ups */
+bool qe_naming_has_vpn(const struct qe_naming *naming);
 
 struct qe_naming_status {
 	bool for_members; /* they are answered */
