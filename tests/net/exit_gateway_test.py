@@ -143,11 +143,20 @@ def check_named(alice_host, gate, gate_host, printer, sections):
     wait_until('the printer reaches alice', lambda: printer.pings(inside(1)))
 
 
+def check_cannot(gate, gate_host, before):
+    """A host that cannot close what must be closed is no exit, and nothing is changed."""
+    gate.configure(node={'role': 'gateway'}, network=own(2, exit=True, tun_name='tun+1'))
+    daemon = gate.start(ready=False)
+    assert daemon.wait() == 1 and 'no table can be named' in daemon.said(), daemon.said()
+    host_state.check(gate_host, before)
+
+
 def main():
     with Lab('exit_gateway') as lab:
         alice_host, bob_host, gate_host, server, printer = draw(lab)
         alice, bob, gate = map(Node, (alice_host, bob_host, gate_host))
         before = host_state.read(gate_host)
+        check_cannot(gate, gate_host, before)
         for number, node in (1, alice), (3, bob):
             node.configure([row(gate, 2, GATE[0], exit=True, gateway_subnets=['192.168.7.0/24', 'fd07::/64'])], network=own(number))
         sections = {'node': {'role': 'gateway'}, 'network': own(2, exit=True)}
