@@ -213,8 +213,10 @@ static void clean_when_empty(struct run *run)
 {
 	pid_t child = qe_cgroup_is_empty(run->cgroup) ? 0 : fork();
 
-	if (child > 0)
+	if (child > 0) {
+		run->cgroup = qe_cgroup_free(run->cgroup);
 		return;
+	}
 	if (!qe_cgroup_is_empty(run->cgroup)) {
 		setsid();
 		(void)qe_process_detach();

@@ -382,6 +382,7 @@ static enum qe_error set_gateway(struct state *state, const struct qe_helper_req
 		return undo_one(state, QE_JOURNAL_NFT, table);
 	if (!is_gateway(&request->gateway))
 		return QE_ERR_RANGE;
+	QE_TRY(qe_nft_check_gateway(state->interface, &why));
 	(void)take_lock(state);
 	QE_TRY(note(state, QE_JOURNAL_NFT, table));
 	return qe_nft_set_gateway(state->interface, &request->gateway, &why);

@@ -162,15 +162,20 @@ static void put_transaction(FILE *to, const char *interface, const struct qe_nft
 	fputs("}\n", to);
 }
 
+enum qe_error qe_nft_check_gateway(const char *interface, struct qe_text *why)
+{
+	if (qe_nft_is_plain(interface))
+		return QE_OK;
+	qe_text_addf(why, "no table can be named after interface \"%s\"", interface);
+	return QE_ERR_RANGE;
+}
+
 enum qe_error qe_nft_set_gateway(
 	const char *interface, const struct qe_nft_gateway *gateway, struct qe_text *why)
 {
 	FILE *script;
 
-	if (!qe_nft_is_plain(interface)) {
-		qe_text_addf(why, "no table can be named after interface \"%s\"", interface);
-		return QE_ERR_RANGE;
-	}
+	QE_TRY(qe_nft_check_gateway(interface, why));
 	QE_TRY(qe_nft_begin(&script, why));
 	put_transaction(script, interface, gateway);
 	return qe_nft_commit(script, nullptr, 0, why);

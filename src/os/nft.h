@@ -21,6 +21,8 @@ struct qe_nft_gateway {
 
 /* All of it is closed to the peers of any exit that does not name it. */
 bool qe_nft_is_private(const struct qe_prefix *prefix);
+/* Whether there can be a table for that interface: QE_ERR_RANGE, and *why says it, if not. */
+enum qe_error qe_nft_check_gateway(const char *interface, struct qe_text *why);
 /* The table inet quicether_INTERFACE, whole and in one transaction, for what comes out of the
  * interface and goes on, or the other way. Neither exit nor masquerade, or NULL: no table. Nothing
  * else is touched. On an error what was before holds, and *why has what nft said. */

@@ -33,10 +33,12 @@ static char problem[512];
 static enum qe_error parse(const struct qe_command *command, const char *line)
 {
 	static char copy[256];
-	char *words[WORDS_MAX + 1] = {}, *rest = copy;
+	static char *words[WORDS_MAX + 1];
+	char *rest = copy;
 	struct qe_text text = qe_text_init(problem, sizeof problem);
 
 	snprintf(copy, sizeof copy, "%s", line);
+	memset(words, 0, sizeof words);
 	for (size_t i = 0; i < WORDS_MAX && rest && *copy; i++)
 		words[i] = strsep(&rest, " ");
 	return qe_args_parse(&args, command, words, &text);
