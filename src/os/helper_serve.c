@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "os/default_route.h"
 #include "os/forwarding.h"
 #include "os/helper_messages.h"
 #include "os/helper_vpn.h"
@@ -31,7 +32,6 @@
 #include "os/namespace_lock.h"
 #include "os/netlink.h"
 #include "os/nft.h"
-#include "os/policy_routes.h"
 
 constexpr unsigned lock_tries = 200;
 constexpr unsigned journal_tries = 500;
@@ -233,64 +233,27 @@ static bool take_lock(struct state *state)
 static const struct {
 	enum qe_helper_flag flag;
 	enum qe_family family;
-	const char *rules[2], *table; /* of a default route, in the journal */
-} all_families[] = {
-	{QE_HELPER_IPV4, QE_FAMILY_IPV4, {"ipv4/known", "ipv4/unmarked"}, "ipv4/20805"},
-	{QE_HELPER_IPV6, QE_FAMILY_IPV6, {"ipv6/known", "ipv6/unmarked"}, "ipv6/20805"},
-};
+} all_families[] = {{QE_HELPER_IPV4, QE_FAMILY_IPV4}, {QE_HELPER_IPV6, QE_FAMILY_IPV6}};
 
 static bool is_of_families(const struct qe_helper_request *request)
 {
 	return request->n == 0 && !(request->flags & ~(QE_HELPER_IPV4 | QE_HELPER_IPV6));
 }
 
-static void leave_defaults(struct state *state, uint8_t families)
+static enum qe_error change_default(struct state *state, unsigned index, size_t i, bool take)
 {
-	for (size_t i = 0; i < 2; i++) {
-		if (!(families & all_families[i].flag))
-			continue;
-		for (size_t j = 2; j > 0; j--)
-			(void)!undo_one(state, QE_JOURNAL_RULE, all_families[i].rules[j - 1]);
-		(void)!undo_one(state, QE_JOURNAL_ROUTES, all_families[i].table);
-	}
-	state->defaults &= (uint8_t)~families;
-}
+	enum qe_helper_flag flag = all_families[i].flag;
+	enum qe_error error = QE_OK;
 
-/* First, all that has a route but a default one goes there; then what has not our mark, here. So
- * what has it comes to the host's own default route. */
-static enum qe_error add_default(struct state *state, unsigned index, size_t i)
-{
-	static const enum qe_policy_rule rules[] = {QE_RULE_KNOWN, QE_RULE_UNMARKED};
-	const enum qe_family family = all_families[i].family;
-	const struct qe_policy_route route = {{.addr.family = (uint8_t)family}, QE_POLICY_INTO};
-
-	QE_TRY(note(state, QE_JOURNAL_ROUTES, all_families[i].table));
-	QE_TRY(qe_policy_table_set(state->netlink, family, QE_DEFAULT_TABLE, index, &route, 1));
-	for (size_t j = 0; j < 2; j++) {
-		QE_TRY(note(state, QE_JOURNAL_RULE, all_families[i].rules[j]));
-		QE_TRY(qe_policy_rule_add(state->netlink, family, rules[j]));
-	}
-	return QE_OK;
-}
-
-/* One that is taken in part is left again. */
-static enum qe_error take_default(struct state *state, unsigned index, size_t i)
-{
-	enum qe_error error = add_default(state, index, i);
-
-	state->defaults |= all_families[i].flag;
-	if (error != QE_OK)
-		leave_defaults(state, all_families[i].flag);
+	if (take)
+		error = qe_default_route_take(
+			state->netlink, state->journal, index, all_families[i].family);
+	else
+		qe_default_route_leave(state->netlink, state->journal, all_families[i].family);
+	state->defaults &= (uint8_t)~flag;
+	if (take && error == QE_OK)
+		state->defaults |= flag;
 	return error;
-}
-
-static enum qe_error check_nobody_else(struct state *state, bool alone)
-{
-	char unheard[200];
-	struct qe_text why = qe_text_init(unheard, sizeof(unheard));
-	enum qe_error error = qe_policy_check_free(state->netlink, !alone, &why);
-
-	return error == QE_ERR_CONFLICT ? -EEXIST : error;
 }
 
 static enum qe_error take_defaults(struct state *state, const struct qe_helper_request *request)
@@ -305,14 +268,14 @@ static enum qe_error take_defaults(struct state *state, const struct qe_helper_r
 	if (state->vpn.plan || state->vpn.is_held)
 		return wanted ? QE_ERR_CONFLICT : QE_OK;
 	QE_TRY(find_interface(state, &index));
-	leave_defaults(state, state->defaults & (uint8_t)~wanted);
 	if (wanted && !state->defaults)
-		QE_TRY(check_nobody_else(state, take_lock(state)));
+		QE_TRY(qe_default_route_check(state->netlink, take_lock(state)));
 	for (size_t i = 0; i < 2; i++) {
+		uint8_t flag = all_families[i].flag;
 		enum qe_error error = QE_OK;
 
-		if (wanted & all_families[i].flag & ~state->defaults)
-			error = take_default(state, index, i);
+		if ((wanted & flag) != (state->defaults & flag))
+			error = change_default(state, index, i, wanted & flag);
 		if (first == QE_OK)
 			first = error;
 	}

@@ -206,12 +206,28 @@ def check_journal(node, before):
     check_nothing_left(node, before)
 
 
+def check_two(node, before):
+    """A second daemon of this host, and one whose socket is beside that of the first: neither touches what the first has."""
+    start_in_vpn_mode(node)
+    during = host_state.read(node.host)
+    elsewhere = node.dir / 'elsewhere/second.sock'
+    for place, said in (elsewhere, 'clashes'), (node.dir / 'second.sock', 'another daemon'):
+        done = node.run('start', '--vpn', '--config', node.config, '--socket', place, '--tun-name', 'second0', '--listen', ':9000',
+                        check=False)
+        assert done.returncode == 1 and said in done.stderr, done
+        host_state.check(node.host, during)
+    assert node.run('repair', '--socket', elsewhere).stdout.strip() == 'There is nothing to undo.'
+    host_state.check(node.host, during)
+    node.stop()
+    check_nothing_left(node, before)
+
+
 def main():
     with Lab() as lab:
         node = make(lab)
         before = host_state.read(node.host)
         for check in (check_stop, check_hold, check_failed_start, check_repair, check_theirs, check_panic, check_panic_hanging,
-                      check_journal):
+                      check_journal, check_two):
             check(node, before)
             print(f'{check.__name__.removeprefix("check_").replace("_", " ")}: as it was', flush=True)
 
