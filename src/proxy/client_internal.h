@@ -25,10 +25,11 @@ struct client {
 	enum state state;
 	bool readable, writable;
 	bool client_ended, stream_ended; /* each has been told of the other's end */
-	bool discard_rest; /* what the client sends beyond left belongs to no request */
-	bool plain_http;   /* no answer but the server's */
+	/* A request for a server, which alone answers: what the client sends beyond left bytes
+	 * belongs to no request. */
+	bool plain_http;
 	qe_time deadline;
-	uint64_t left; /* bytes of the request's body, if discard_rest */
+	uint64_t left; /* bytes of head and body, if plain_http */
 	/* What came before the stream was there; in has at bytes that are done with. */
 	uint8_t *in;
 	size_t at, n;
@@ -52,8 +53,6 @@ void client_refuse(struct client *client, enum qe_error error);
 void client_shake_hands(struct client *client);
 /* The deadline has come. */
 void client_give_up_handshake(struct client *client);
-/* All of these are short, and among the first that the socket gets to send; false: it cannot. */
-bool client_say(struct client *client, const void *data, size_t len);
 /* To a request that has been met. */
 bool client_say_connected(struct client *client);
 /* To one that has not. */

@@ -16,14 +16,14 @@ constexpr size_t turn_bytes = 1024 * 1024; /* of one client, before others have 
 
 static bool is_body_over(const struct client *client)
 {
-	return client->discard_rest && client->left == 0;
+	return client->plain_http && client->left == 0;
 }
 
 static enum qe_error pass_on(struct client *client, struct qe_bytes bytes)
 {
-	if (client->discard_rest && bytes.len > client->left)
+	if (client->plain_http && bytes.len > client->left)
 		bytes.len = (size_t)client->left;
-	if (client->discard_rest)
+	if (client->plain_http)
 		client->left -= bytes.len;
 	client->all->bytes_up += bytes.len;
 	return bytes.len > 0 ? qe_stream_write(client->stream, bytes) : QE_OK;

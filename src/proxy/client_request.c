@@ -11,7 +11,8 @@
 
 /* ---- answers ---- */
 
-bool client_say(struct client *client, const void *data, size_t len)
+/* All of these are short, and among the first that the socket gets to send. */
+static bool say(struct client *client, const void *data, size_t len)
 {
 	size_t sent = 0;
 
@@ -24,14 +25,14 @@ static bool say_socks(
 {
 	uint8_t bytes[QE_SOCKS_REPLY_MAX];
 
-	return client_say(client, bytes, qe_socks_write_reply(bytes, reply, bound));
+	return say(client, bytes, qe_socks_write_reply(bytes, reply, bound));
 }
 
 static bool say_http(struct client *client, enum qe_http_status status, const char *why)
 {
 	char text[QE_HTTP_ANSWER_MAX];
 
-	return client_say(client, text, qe_http_write_answer(text, status, why));
+	return say(client, text, qe_http_write_answer(text, status, why));
 }
 
 /* Why nothing comes of a request, in both languages. */
@@ -107,7 +108,7 @@ static enum qe_error take_greeting(struct client *client)
 						    : needs_login ? QE_SOCKS_LOGIN
 								  : QE_SOCKS_NO_LOGIN};
 
-	if (!client_say(client, answer, sizeof(answer)))
+	if (!say(client, answer, sizeof(answer)))
 		return QE_ERR_CLOSED;
 	if (!fits)
 		client_leave(client);
@@ -128,7 +129,7 @@ static enum qe_error take_login(struct client *client)
 	qe_wipe(&login, sizeof(login));
 	qe_wipe(client->in + client->at, used);
 	client->at += used;
-	if (!client_say(client, answer, sizeof(answer)))
+	if (!say(client, answer, sizeof(answer)))
 		return QE_ERR_CLOSED;
 	if (known)
 		client->state = REQUEST;
@@ -183,7 +184,6 @@ static enum qe_error make_plain(struct client *client, const struct qe_http_requ
 	client->in = in;
 	client->n = head + rest;
 	client->plain_http = true;
-	client->discard_rest = true;
 	client->left = head + request->body_len;
 	return QE_OK;
 }

@@ -17,6 +17,7 @@
 #include "proxy/proxy.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,10 +274,23 @@ static enum qe_error start_stack(struct proxy *proxy)
 	return QE_OK;
 }
 
+static void say_what_was(const struct proxy *proxy)
+{
+	const struct qe_clients *clients = proxy->clients;
+
+	qe_log(&proxy->log, QE_LOG_INFO, "stopped", nullptr,
+		"stopped: %" PRIu64 " clients, %" PRIu64 " connections, %" PRIu64
+		" requests in vain; %" PRIu64 " bytes up, %" PRIu64 " down",
+		clients->accepted, clients->connected, clients->failed, clients->bytes_up,
+		clients->bytes_down);
+}
+
 static void stop_stack(struct proxy *proxy)
 {
 	if (proxy->clients)
 		qe_clients_done(proxy->clients);
+	if (proxy->stopping)
+		say_what_was(proxy);
 	free(proxy->clients);
 	proxy->names = qe_names_free(proxy->names);
 	proxy->stack = qe_stack_free(proxy->stack);
@@ -331,6 +345,7 @@ static const struct stage {
 	{proxy_start_policy, proxy_stop_policy},
 	{proxy_start_node, proxy_stop_node},
 	{proxy_start_udp, proxy_stop_udp},
+	{proxy_start_network, proxy_stop_network},
 	{start_sandbox, nullptr}, /* before there is another thread */
 	{proxy_start_workers, proxy_stop_workers},
 	{proxy_start_endpoints, proxy_stop_endpoints},
@@ -357,8 +372,6 @@ static void run(struct proxy *proxy)
 		if (stages[started].stop)
 			stages[started].stop(proxy);
 	}
-	if (error == QE_OK)
-		qe_log(&proxy->log, QE_LOG_INFO, "stopped", nullptr, "stopped");
 }
 
 int qe_proxy_run(

@@ -5,6 +5,7 @@
 #include "daemon/endpoints.h"
 #include "daemon/events.h"
 #include "daemon/verdicts.h"
+#include "os/netlink.h"
 #include "proxy/client.h"
 #include "proxy/proxy.h"
 
@@ -33,6 +34,9 @@ struct proxy {
 	struct qe_udp *udp;
 	struct qe_tun *ends[2]; /* of the cable: the worker's, the stack's */
 	struct qe_workers *workers;
+	struct qe_netlink_monitor *monitor; /* NULL: there is none here */
+	struct qe_watch network;
+	struct qe_alarm network_alarm;
 	struct qe_resolver *resolver;
 	struct qe_endpoints *endpoints;
 	struct qe_stack *stack;
@@ -57,6 +61,8 @@ enum qe_error proxy_start_udp(struct proxy *proxy);
 void proxy_stop_udp(struct proxy *proxy);
 enum qe_error proxy_start_workers(struct proxy *proxy);
 void proxy_stop_workers(struct proxy *proxy);
+enum qe_error proxy_start_network(struct proxy *proxy);
+void proxy_stop_network(struct proxy *proxy);
 enum qe_error proxy_start_endpoints(struct proxy *proxy);
 void proxy_stop_endpoints(struct proxy *proxy);
 /* What the other threads have brought since the last turn. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "config/schema.h"
 #include "crypto/key.h"
 #include "daemon/advice.h"
@@ -210,6 +211,54 @@ void proxy_stop_workers(struct proxy *proxy)
 	proxy->workers = qe_workers_free(proxy->workers);
 	proxy->ends[0] = qe_tun_free(proxy->ends[0]);
 	proxy->ends[1] = qe_tun_free(proxy->ends[1]);
+}
+
+/* ---- the host's network ---- */
+
+/* Changes come in swarms: wait for the end of each. */
+constexpr qe_time settles = QE_SECOND / 2;
+
+static void network_settled(struct qe_alarm *alarm, qe_time now)
+{
+	struct proxy *proxy = QE_CONTAINER_OF(alarm, struct proxy, network_alarm);
+
+	if (qe_workers_network_changed(proxy->workers) != QE_OK)
+		(void)!qe_loop_set_alarm(proxy->loop, alarm, now + settles);
+}
+
+static void network_changes(struct qe_watch *watch, unsigned)
+{
+	struct proxy *proxy = QE_CONTAINER_OF(watch, struct proxy, network);
+
+	if (qe_netlink_monitor_drain(proxy->monitor))
+		(void)!qe_loop_set_alarm(
+			proxy->loop, &proxy->network_alarm, qe_clock_now() + settles);
+}
+
+/* Links are looked at when ways have changed, and not only when they have been silent for long.
+ * Where that cannot be known, as in some containers, they are all the same. */
+enum qe_error proxy_start_network(struct proxy *proxy)
+{
+	enum qe_error error = qe_netlink_monitor_new(&proxy->monitor);
+
+	if (error == QE_OK) {
+		proxy->network_alarm.ring = network_settled;
+		proxy->network = (struct qe_watch){
+			qe_netlink_monitor_fd(proxy->monitor), network_changes};
+		error = qe_loop_add(proxy->loop, &proxy->network, QE_READABLE);
+	}
+	if (error != QE_OK)
+		qe_log(&proxy->log, QE_LOG_WARN, "no_monitor", nullptr,
+			"changes of the host's network are not seen: %s", qe_error_text(error));
+	return QE_OK;
+}
+
+void proxy_stop_network(struct proxy *proxy)
+{
+	if (proxy->monitor && proxy->network.ready)
+		qe_loop_remove(proxy->loop, &proxy->network);
+	(void)!qe_loop_set_alarm(proxy->loop, &proxy->network_alarm, QE_TIME_NEVER);
+	proxy->monitor = qe_netlink_monitor_free(proxy->monitor);
 }
 
 /* ---- where peers are ---- */

@@ -203,6 +203,23 @@ def check_gateway_comes_back(proxy, gate):
     wait_until('names resolve again', lambda: proxy.code('web.example') == 0)
 
 
+def check_other_uplink(internet, proxy):
+    """The laptop changes networks: what is open stays so."""
+    with internet.server.accept_on(SERVER[0], 5006) as listener:
+        code, client = proxy.dial(SERVER[0], 5006)
+        with client, listener.accept()[0] as accepted:
+            internet.plug('wlan0')
+            internet.unplug('eth0')
+            client.sendall(MARKER)
+            assert code == 0 and accepted.recv(100) == MARKER
+            accepted.sendall(MARKER)
+            assert client.recv(100) == MARKER
+            internet.plug('eth0')
+            internet.unplug('wlan0')
+            client.sendall(MARKER)
+            assert accepted.recv(100) == MARKER
+
+
 def check_users(laptop, gate):
     words = laptop.dir / 'users'
     words.write_text('# who may\nanna:it is: secret\n')
@@ -284,6 +301,7 @@ def main():
         check_nodes(proxy, gate)
         check_starts(laptop, gate)
         check_gateway_comes_back(proxy, gate)
+        check_other_uplink(internet, proxy)
         proxy.stop()
         check_users(laptop, gate)
         check_policy(laptop, gate)
