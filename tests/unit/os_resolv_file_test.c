@@ -300,6 +300,22 @@ static void test_theirs(void **)
 	}
 }
 
+/* A process that hangs does not keep it for ever. */
+static void test_force(void **)
+{
+	struct qe_resolv_file file = {};
+	enum qe_resolv_undo outcome;
+
+	make_file();
+	assert_int_equal(put_ours(&file), QE_OK);
+	assert_int_equal(qe_resolv_file_restore(path, false, &outcome), -EBUSY);
+	assert_int_equal(qe_resolv_file_restore(path, true, &outcome), QE_OK);
+	assert_int_equal(outcome, QE_RESOLV_RESTORED);
+	check_former();
+	qe_resolv_file_done(&file);
+	remove_all();
+}
+
 static void test_directory(void **)
 {
 	struct qe_resolv_file file = {};
@@ -447,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_theirs),
+		cmocka_unit_test(test_force),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_mount_point),
 		cmocka_unit_test(test_read_only),
