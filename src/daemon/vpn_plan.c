@@ -5,6 +5,7 @@
 
 #include "daemon/host.h"
 #include "net/addr.h"
+#include "os/nft_run.h"
 
 /* What a LAN may claim: RFC 1918, RFC 3927, RFC 4193, RFC 4291. */
 static const struct qe_prefix lan_ranges[] = {
@@ -62,8 +63,8 @@ static void add_lan(void *ctx, const struct qe_host_entry *entry)
 	const struct survey *survey = ctx;
 	struct qe_vpn_plan *plan = survey->plan;
 
-	/* A host of its own has nobody else in its network. */
-	if (entry->is_route || !entry->interface[0] ||
+	/* A host of its own has nobody else in its network; what no rule can name stays closed. */
+	if (entry->is_route || !qe_nft_is_plain(entry->interface) ||
 		entry->prefix.length == qe_addr_bits(&entry->addr) ||
 		strcmp(entry->interface, survey->config->network.tun_name) == 0 ||
 		!is_lan(&entry->prefix) || is_tunnel(survey->config, &entry->prefix) ||
