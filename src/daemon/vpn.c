@@ -25,9 +25,12 @@
 #include "daemon/portal.h"
 #include "daemon/vpn_check.h"
 #include "daemon/vpn_report.h"
+#include "daemon/vpn_watch.h"
 
 /* How long it may take until it is said that it does not succeed. */
 constexpr qe_time patience = 30 * QE_SECOND;
+/* What is told so soon after a change of ours is our own doing. */
+constexpr qe_time own_doing = QE_SECOND / 2;
 
 struct qe_vpn {
 	struct qe_vpn_settings settings;
@@ -50,6 +53,9 @@ struct qe_vpn {
 
 	struct qe_vpn_plan plan; /* in effect while it is on */
 
+	struct qe_vpn_watch *watch;
+	bool is_lost;   /* others have taken away a part of the plan, and it cannot be put back */
+	qe_time put_at; /* the plan was given to the helper last */
 	struct qe_portal *portal;
 	qe_time portal_until; /* web and names go beside the tunnel; 0: they do not */
 	struct qe_alarm portal_alarm;
@@ -239,11 +245,13 @@ static enum qe_error put_plan(struct qe_vpn *vpn, struct qe_text *why)
 	if (vpn->on && qe_vpn_same_plan(&plan, &vpn->plan))
 		return QE_OK;
 	error = qe_helper_vpn(helper_of(vpn), &plan, why);
+	vpn->put_at = qe_clock_now();
 	if (error != QE_OK && why->len == 0)
 		qe_text_add(why, qe_error_text(error));
 	if (error != QE_OK)
 		return error;
 	vpn->plan = plan;
+	vpn->is_lost = false;
 	qe_router_set_vpn(vpn->settings.router, true);
 	return QE_OK;
 }
@@ -263,6 +271,29 @@ static void renew_plan(struct qe_vpn *vpn)
 	if (put_plan(vpn, &why) != QE_OK)
 		qe_log(vpn->settings.log, QE_LOG_ERROR, "vpn_failed", nullptr,
 			"VPN mode stays as it was before the change: %s", text);
+}
+
+/* To put all of it back takes as little as to look what is missing. */
+static bool put_back(void *ctx)
+{
+	struct qe_vpn *vpn = ctx;
+	bool foreign = qe_time_since(vpn->put_at, qe_clock_now()) >= own_doing;
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+
+	if (!vpn->on)
+		return true;
+	vpn->plan = (struct qe_vpn_plan){};
+	vpn->is_lost = put_plan(vpn, &why) != QE_OK;
+	if (vpn->is_lost)
+		qe_log(vpn->settings.log, QE_LOG_ERROR, "vpn_lost", nullptr,
+			"another program has taken away a part of VPN mode, which cannot be put "
+			"back: %s",
+			text);
+	else if (foreign)
+		qe_log(vpn->settings.log, QE_LOG_WARN, "vpn_restored", nullptr,
+			"another program has taken away a part of VPN mode: it is put back");
+	return !vpn->is_lost;
 }
 
 void qe_vpn_host_changed(struct qe_vpn *vpn)
@@ -531,6 +562,8 @@ enum qe_error qe_vpn_new(
 	vpn->since = qe_clock_now();
 	vpn->was_wanted = exit != nullptr;
 	error = make_portal(vpn);
+	if (error == QE_OK)
+		error = qe_vpn_watch_new(&vpn->watch, settings->loop, put_back, vpn);
 	if (error == QE_OK && exit) {
 		vpn->via = *exit;
 		error = put_plan(vpn, why);
@@ -576,6 +609,7 @@ struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye)
 		enter(vpn, QE_VPN_BLOCKED, "the daemon ends, and what blocks stays");
 	set_portal(vpn, 0);
 	vpn->portal = qe_portal_free(vpn->portal);
+	vpn->watch = qe_vpn_watch_free(vpn->watch);
 	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, QE_TIME_NEVER);
 	free(vpn);
 	return nullptr;
@@ -594,6 +628,7 @@ json_t *qe_vpn_status(const struct qe_vpn *vpn)
 		.since = vpn->since,
 		.ipv4 = vpn->on && vpn->ipv4,
 		.ipv6 = vpn->on && vpn->ipv6,
+		.is_lost = vpn->is_lost,
 		.plan = vpn->on ? &vpn->plan : nullptr,
 		.portal_until = vpn->portal_until,
 		.names = vpn->on ? &names : nullptr,

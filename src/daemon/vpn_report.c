@@ -75,12 +75,15 @@ static json_t *families_json(const struct qe_vpn_report *report)
 	return list;
 }
 
-static void add_plan(json_t *json, const struct qe_vpn_plan *plan)
+static void add_plan(json_t *json, const struct qe_vpn_plan *plan, bool is_lost)
 {
 	json_object_set_new(json, "tunnelled", tunnelled_json(plan));
 	json_object_set_new(json, "excluded", prefixes_json(plan->exclude, plan->n_exclude));
 	json_object_set_new(json, "lan", lan_json(plan));
-	json_object_set_new(json, "kill_switch", json_string(plan->kill_switch ? "holds" : "off"));
+	json_object_set_new(json, "kill_switch",
+		json_string(!plan->kill_switch ? "off"
+			    : is_lost          ? "lost"
+					       : "holds"));
 }
 
 /* It lies ahead; 0: null. */
@@ -142,7 +145,7 @@ json_t *qe_vpn_report_json(const struct qe_vpn_report *report)
 		"tunnelled", "excluded", "lan", "kill_switch", "off", "dns", "exit_address");
 	json_object_set_new(json, "portal_until", until_json(report->portal_until));
 	if (json && report->plan)
-		add_plan(json, report->plan);
+		add_plan(json, report->plan, report->is_lost);
 	if (json && report->names)
 		add_names(json, report->names);
 	return json;

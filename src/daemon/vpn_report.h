@@ -22,6 +22,7 @@ struct qe_vpn_report {
 	qe_time since;
 	bool ipv4, ipv6;                      /* that the gateway carries */
 	const struct qe_vpn_plan *plan;       /* in effect; NULL: none */
+	bool is_lost;                         /* not all of the plan is there */
 	qe_time portal_until;                 /* 0: it is shut */
 	const struct qe_naming_status *names; /* NULL: none */
 };

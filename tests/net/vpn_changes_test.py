@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 
+import host_state
 from internet import GATE, ROUTER, SERVER, UDP_PORT, Internet, Services
 from lab import Lab, find_quicether, wait_until
 
@@ -122,6 +123,17 @@ def check_better_route(internet, laptop):
     check_back('and back', laptop)
 
 
+def check_others(internet, laptop):
+    """A firewall that starts anew, a program that takes all rules for its own: what they take away is put back."""
+    for words in (['nft', 'flush', 'ruleset'], ['ip', 'rule', 'delete', 'priority', '5182'], ['ip', '-6', 'rule', 'delete', 'priority', '5182'],
+                  ['ip', 'route', 'flush', 'table', '20805'], ['ip', '-6', 'route', 'flush', 'table', '20805']):
+        before = host_state.read(internet.laptop)
+        internet.laptop.run(*words)
+        wait_until(f'what {" ".join(words)} has taken away is back', lambda: host_state.read(internet.laptop) == before)
+    assert status(laptop)['kill_switch'] == 'holds'
+    laptop.daemon.wait_said('"event":"vpn_restored"')
+
+
 class Machine:
     """A laptop's daemon that sleeps when told to: frozen, as by a suspend, while the clock of the machine goes on."""
 
@@ -187,6 +199,7 @@ def main():
             check_address(internet, laptop)
             check_switch(internet, laptop)
             check_better_route(internet, laptop)
+            check_others(internet, laptop)
             check_sleep(internet, laptop, gate, machine)
             check_sleep_elsewhere(internet, laptop, machine)
             assert services.sources('udp') == set(GATE), services.seen
