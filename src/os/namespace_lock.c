@@ -5,8 +5,9 @@
 
 #include "os/namespace_lock.h"
 
-/* A file that is there in every namespace, and another one in each. */
-static const char path[] = "/proc/sys/net/ipv4/ip_forward";
+/* A file that is there in every namespace, and another one in each; and that none but root opens,
+ * or anybody on the host could keep the lock for good. */
+static const char path[] = "/proc/sys/net/ipv4/tcp_fastopen_key";
 
 int qe_namespace_lock(void)
 {

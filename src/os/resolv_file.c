@@ -9,7 +9,8 @@
  * broken off, the copy is still there. It is written at once, and is the longer one, so that
  * nothing has to be cut off.
  *
- * A process that has put a file there holds a lock on it as long as it lives.
+ * A process that has put a file there holds a lock on it as long as it lives: one for writing,
+ * which takes the right to write, so that nobody else on the host can have us think that it does.
  */
 #include "os/resolv_file.h"
 
@@ -19,7 +20,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,7 +127,7 @@ struct found {
 	enum kind kind;
 	char *text; /* of ours */
 	size_t len;
-	int fd;         /* of ours, locked; else -1 */
+	int fd;         /* or -1 */
 	const char *at; /* the copy, of OURS_IN_PLACE */
 	size_t was;     /* how long it is */
 };
@@ -164,6 +164,21 @@ static enum kind classify(struct found *found)
 	return is_ours(found->text) ? OURS : OTHER;
 }
 
+/* Not released until all that have the file open by this descriptor are gone. */
+static bool lock(int fd)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_SETLK, &whole) == 0;
+}
+
+static bool is_locked(int fd)
+{
+	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type == F_WRLCK;
+}
+
 /* -EBUSY: it is ours, and another process's, unless force says that this is no matter. */
 static enum qe_error find(struct found *ret_found, const char *path, bool force)
 {
@@ -177,8 +192,7 @@ static enum qe_error find(struct found *ret_found, const char *path, bool force)
 		found.kind = OTHER;
 	else
 		found.kind = classify(&found);
-	if ((found.kind == OURS || found.kind == OURS_IN_PLACE) &&
-		flock(found.fd, LOCK_EX | LOCK_NB) < 0 && !force) {
+	if ((found.kind == OURS || found.kind == OURS_IN_PLACE) && !force && is_locked(found.fd)) {
 		done(&found);
 		return -EBUSY;
 	}
@@ -336,7 +350,7 @@ static enum qe_error make_beside(const char *other, const char *text, int *ret_f
 	if (fd < 0)
 		return qe_error_errno();
 	error = write_whole(fd, text, strlen(text));
-	if (error == QE_OK && (fchmod(fd, 0644) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0))
+	if (error == QE_OK && (!lock(fd) || fchmod(fd, 0644) < 0))
 		error = qe_error_errno();
 	if (error != QE_OK) {
 		unlink(other);
@@ -418,7 +432,8 @@ static enum qe_error put_in_place(const char *path, const char *text, int *ret_f
 	int fd;
 
 	QE_TRY(read_file(&former, &was, &fd, path, O_RDWR | O_NOFOLLOW));
-	error = was > file_max ? -EFBIG : from_errno(flock(fd, LOCK_EX | LOCK_NB));
+	error = was > file_max ? -EFBIG : QE_OK;
+	(void)!lock(fd); /* whoever can read it can keep us from it, and gains nothing */
 	if (error == QE_OK)
 		error = overwrite(fd, text, former, was);
 	free(former);

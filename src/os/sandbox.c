@@ -86,7 +86,8 @@ static const struct usable resolvconf_usable[] = {
 		REPLACE | RUN | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR},
 };
 
-/* The helper's: what nft needs to run, the settings of os/forwarding.c, and resolv.conf, for which
+/* The helper's: what nft needs to run, the settings of os/forwarding.c, what os/namespace_lock.c
+ * locks, and resolv.conf, for which
  * there is no less than the folder that it is in. */
 static const struct usable helper_usable[] = {
 	{"/etc", REPLACE},
@@ -99,6 +100,7 @@ static const struct usable helper_usable[] = {
 	{"/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
 	{"/proc/sys/net/ipv4/ip_forward",
 		LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
+	{"/proc/sys/net/ipv4/tcp_fastopen_key", LANDLOCK_ACCESS_FS_READ_FILE},
 	{"/proc/sys/net/ipv4/conf", SETTINGS},
 	{"/proc/sys/net/ipv6/conf", SETTINGS},
 };

@@ -13,6 +13,7 @@
 #include "isolated.h"
 #include "os/helper.h"
 #include "os/journal.h"
+#include "os/namespace_lock.h"
 #include "os/nft_run.h"
 #include "os/tun.h"
 
@@ -413,6 +414,25 @@ static void test_refused(void **)
 	assert_false(says("nft list tables; :", "quicether"));
 }
 
+/* It is what a daemon waits for: nobody else is to keep it. */
+static void test_lock_of_root_alone(void **)
+{
+	int lock, status = 0;
+	pid_t child;
+
+	if (!isolated)
+		skip();
+	child = fork();
+	if (child == 0)
+		_exit(setuid(65534) < 0 ? 2 : qe_namespace_lock() >= 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_not_equal(WEXITSTATUS(status), 1);
+	lock = qe_namespace_lock();
+	assert_true(lock >= 0);
+	assert_int_equal(qe_namespace_lock(), -1);
+	qe_namespace_unlock(lock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_killed_without_kill_switch),
 		cmocka_unit_test(test_conflicts),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lock_of_root_alone),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

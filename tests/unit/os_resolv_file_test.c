@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -316,6 +317,26 @@ static void test_force(void **)
 	remove_all();
 }
 
+/* Whoever can read ours can lock it, too, and must not be taken for the one that put it there. */
+static void test_locked_by_readers(void **)
+{
+	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	struct qe_resolv_file file = {};
+	int reader;
+
+	make_file();
+	assert_int_equal(put_ours(&file), QE_OK);
+	reader = open(path, O_RDONLY);
+	assert_int_equal(flock(reader, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(fcntl(reader, F_OFD_SETLK, &whole), -1);
+	qe_resolv_file_done(&file);
+	assert_int_equal(fcntl(reader, F_OFD_SETLK, &whole), 0);
+	assert_int_equal(undo(&file), QE_RESOLV_RESTORED);
+	check_former();
+	close(reader);
+	remove_all();
+}
+
 static void test_directory(void **)
 {
 	struct qe_resolv_file file = {};
@@ -464,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_theirs),
 		cmocka_unit_test(test_force),
+		cmocka_unit_test(test_locked_by_readers),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_mount_point),
 		cmocka_unit_test(test_read_only),
