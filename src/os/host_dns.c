@@ -261,15 +261,23 @@ enum qe_error qe_host_dns_set(struct qe_host_dns *dns, const char *search,
 	return second;
 }
 
+/* resolv.conf may have been made to lead elsewhere. */
+static bool leads_to_us(const struct qe_host_dns *dns)
+{
+	struct qe_resolv_conf now;
+
+	if (dns->used & bit(QE_HOST_DNS_FILE))
+		return qe_resolv_file_holds(&dns->file, resolv_conf);
+	if (dns->used & bit(QE_HOST_DNS_RESOLVCONF))
+		return qe_resolvconf_holds(resolv_conf, &dns->conf);
+	return qe_resolv_file_read(&now, resolv_conf) == QE_OK && leads_to_resolved(&now);
+}
+
 bool qe_host_dns_holds(const struct qe_host_dns *dns)
 {
-	return dns->used != 0 &&
+	return dns->used != 0 && leads_to_us(dns) &&
 	       (!(dns->used & bit(QE_HOST_DNS_RESOLVED)) ||
-		       qe_resolved_holds(dns->interface, &dns->conf.servers[0])) &&
-	       (!(dns->used & bit(QE_HOST_DNS_RESOLVCONF)) ||
-		       qe_resolvconf_holds(resolv_conf, &dns->conf)) &&
-	       (!(dns->used & bit(QE_HOST_DNS_FILE)) ||
-		       qe_resolv_file_holds(&dns->file, resolv_conf));
+		       qe_resolved_holds(dns->interface, &dns->conf.servers[0]));
 }
 
 /* ---- back ---- */

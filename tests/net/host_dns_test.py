@@ -347,6 +347,14 @@ def check_resolved(lab):
     assert resolved.control('status').stdout.count(OURS) == 0
     file.check_former()
 
+    # Another program makes the file lead elsewhere.
+    tool = Tool(host)
+    tool.tell('set')
+    replace(host, FORMER)
+    wait_until('the file is ours', lambda: servers(host.etc / 'resolv.conf') == [OURS])
+    tool.end()
+    assert (host.etc / 'resolv.conf').read_text() == FORMER
+
     # Of the two files one leads elsewhere: both are changed.
     replace(host, FORMER)
     (host.etc / 'nsswitch.conf').write_text('hosts: files resolve [!UNAVAIL=return] dns\n')
