@@ -50,7 +50,6 @@ void qe_batch_add(
 {
 	size_t before = batch->len;
 
-	batch->datagrams++;
 	if (before == 0) {
 		start_run(batch, len, path, ecn, lane);
 		return;
@@ -71,6 +70,7 @@ void qe_batch_flush(struct qe_batch *batch)
 {
 	if (batch->len == 0)
 		return;
+	batch->datagrams += (batch->len + batch->segment_size - 1) / batch->segment_size;
 	batch->send(
 		batch->ctx, &batch->path, batch->ecn, batch->data, batch->len, batch->segment_size);
 	batch->len = 0;

@@ -24,7 +24,7 @@ struct qe_batch {
 	uint8_t ecn, lane;
 	qe_batch_send *send;
 	void *ctx;
-	uint64_t datagrams; /* added since the start */
+	uint64_t datagrams; /* sent since the start */
 };
 
 enum qe_error qe_batch_init(struct qe_batch *batch, qe_batch_send *send, void *ctx);
