@@ -56,6 +56,7 @@ def check_back(what, laptop):
     took = seconds_to_answer(laptop.host)
     print(f'{what}: back after {took:.2f} s', flush=True)
     assert took < PATIENCE + SLACK, took
+    wait_until('it answers by both kinds of IP', lambda: all(answers(laptop.host, address, 1) for address in SERVER))
     wait_until('it says that it is connected', lambda: state(laptop) == 'connected', deadline=2)
 
 
