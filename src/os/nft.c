@@ -7,7 +7,8 @@
  *
  * Connections are followed in a zone for each source address of the overlay, for their own
  * direction; in the other all share one, as there is only one set of ports. No peer's packets can
- * belong to another's connection.
+ * belong to another's connection. There is one table of all connections for the whole host, the
+ * gateway's own too; so each source address may have a part of it.
  */
 #include "os/nft.h"
 
@@ -26,6 +27,7 @@ static const struct qe_prefix private[] = {
 	IPV4(10, 100, 64),
 	IPV4(8, 127),
 	IPV4(16, 169, 254),
+	IPV4(32, 168, 63, 129, 16), /* what a virtual machine in Azure asks for its secrets */
 	IPV4(12, 172, 16),
 	IPV4(24, 192, 0, 0),
 	IPV4(16, 192, 168),
@@ -40,7 +42,9 @@ static const struct qe_prefix private[] = {
 	NAT64(16, 169, 254),
 	NAT64(12, 172, 16),
 	NAT64(16, 192, 168),
+	NAT64(32, 168, 63, 129, 16),
 	IPV6(48, 0, 0x64, 0xff, 0x9b, 0, 1),
+	IPV6(16, 0x20, 0x02), /* 6to4, to whatever IPv4 address is in it; RFC 7526 deprecates it */
 	IPV6(7, 0xfc),
 	IPV6(10, 0xfe, 0x80),
 	IPV6(10, 0xfe, 0xc0),
@@ -60,6 +64,7 @@ static const char exit_chains[] =
 	"\t\ttype filter hook input priority filter; policy accept;\n"
 	"\t\tiifname != $tun accept\n"
 	"\t\tct state { established, related } accept\n"
+	"\t\tct state new jump counted\n"
 	"\t\tfib daddr . iif type local accept\n"
 	"\t\tip daddr @named4 accept\n"
 	"\t\tip6 daddr @named6 accept\n"
@@ -69,6 +74,7 @@ static const char exit_chains[] =
 	"\tchain passing {\n"
 	"\t\ttype filter hook forward priority filter; policy accept;\n"
 	"\t\tct state { established, related } accept\n"
+	"\t\tiifname $tun ct state new jump counted\n"
 	"\t\tiifname $tun jump outward\n"
 	"\t\toifname $tun iifname != $tun jump inward\n"
 	"\t}\n"
@@ -87,6 +93,12 @@ static const char exit_chains[] =
 	"\t\tip saddr @named4 accept\n"
 	"\t\tip6 saddr @named6 accept\n"
 	"\t\tcounter drop\n"
+	"\t}\n"
+	"\tset followed4 { type ipv4_addr; flags dynamic; size 65535; }\n"
+	"\tset followed6 { type ipv6_addr; flags dynamic; size 65535; }\n"
+	"\tchain counted {\n"
+	"\t\tadd @followed4 { ip saddr ct count over 4096 } counter drop\n"
+	"\t\tadd @followed6 { ip6 saddr ct count over 4096 } counter drop\n"
 	"\t}\n"
 	"\tchain refused {\n"
 	"\t\tmeta l4proto tcp counter reject with tcp reset\n"

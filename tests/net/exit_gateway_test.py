@@ -12,6 +12,7 @@ import contextlib
 import errno
 import select
 import socket
+import time
 
 import host_state
 from lab import DEADLINE, Lab, Node, wait_until
@@ -24,6 +25,7 @@ PRINTER = '192.168.7.9', 'fd07::9'
 CLOSED = (*PRINTER, '198.51.100.9', '2001:db8:7::9', '192.168.7.1', 'fd07::1', '198.51.100.1', GATE[1], '10.0.3.1')
 METADATA = '169.254.169.254'  # which the overlay does not even carry
 PORT, SIZE = 5005, 1_000_000
+FOLLOWED = 4096  # connections of one member
 
 
 def draw(lab):
@@ -143,6 +145,32 @@ def check_named(alice_host, gate, gate_host, printer, sections):
     wait_until('the printer reaches alice', lambda: printer.pings(inside(1)))
 
 
+def count_followed(gate):
+    return int(gate.run('cat', '/proc/sys/net/netfilter/nf_conntrack_count').stdout)
+
+
+def flood(host):
+    """In a pace that the tunnel can bear."""
+    with host.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for port in range(1, FOLLOWED + 1000):
+            sender.sendto(b'hello', (SERVER[0], port))
+            if port % 100 == 0:
+                time.sleep(0.01)
+
+
+def check_bounded(bob, alice, gate):
+    """One member who begins without end has a part of the connections that the gateway can follow, and no more."""
+    def is_used_up():
+        flood(bob)
+        return count_followed(gate) >= FOLLOWED
+
+    wait_until('a part is used up', is_used_up)
+    flood(bob)
+    assert count_followed(gate) < FOLLOWED + 200, count_followed(gate)
+    assert not bob.pings(SERVER[0], timeout=1)
+    assert alice.pings(SERVER[0])
+
+
 def check_cannot(gate, gate_host, before):
     """A host that cannot close what must be closed is no exit, and nothing is changed."""
     gate.configure(node={'role': 'gateway'}, network=own(2, exit=True, tun_name='tun+1'))
@@ -175,6 +203,7 @@ def main():
         check_two(alice_host, bob_host, server)
         check_closed(bob_host, gate_host, printer)
         check_inward(alice_host, server, printer)
+        check_bounded(bob_host, alice_host, gate_host)
         check_new_network(alice_host, gate_host, printer)
         check_named(alice_host, gate, gate_host, printer, sections)
         gate.stop()
