@@ -648,9 +648,12 @@ static void publish_to_readers(struct qe_route_table *table, struct waiting *wai
 	atomic_store(&shared.published, waiting->next++);
 	do {
 		oldest = waiting->next - 1;
-		for (size_t i = 0; i < n_readers; i++)
-			if (atomic_load(&shared.seen[i]) < oldest)
-				oldest = atomic_load(&shared.seen[i]);
+		for (size_t i = 0; i < n_readers; i++) {
+			unsigned seen = atomic_load(&shared.seen[i]); /* once: it grows */
+
+			if (seen < oldest)
+				oldest = seen;
+		}
 		while (waiting->first < oldest)
 			qe_route_table_release(table, waiting->snapshots[waiting->first++ % 64]);
 	} while (waiting->next - waiting->first == 64);
