@@ -87,7 +87,7 @@ struct qe_netlink *qe_netlink_free(struct qe_netlink *netlink)
 /* libnl numbers requests and answers, and is out of step for ever where one of either is lost. */
 static void renew(struct qe_netlink *netlink)
 {
-	struct nl_sock *socket;
+	struct nl_sock *socket = nullptr;
 
 	if (open_socket(&socket) != QE_OK)
 		return;
