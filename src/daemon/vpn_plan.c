@@ -7,31 +7,12 @@
 #include "net/addr.h"
 #include "os/nft_run.h"
 
-/* What a LAN may claim: RFC 1918, RFC 3927, RFC 4193, RFC 4291. */
-static const struct qe_prefix lan_ranges[] = {
-	{{QE_FAMILY_IPV4, {10}}, 8},
-	{{QE_FAMILY_IPV4, {172, 16}}, 12},
-	{{QE_FAMILY_IPV4, {192, 168}}, 16},
-	{{QE_FAMILY_IPV4, {169, 254}}, 16},
-	{{QE_FAMILY_IPV6, {0xfc}}, 7},
-	{{QE_FAMILY_IPV6, {0xfe, 0x80}}, 10},
-};
-
 /* ---- networks ---- */
 
 struct survey {
 	const struct qe_config *config;
 	struct qe_vpn_plan *plan;
 };
-
-static bool is_lan(const struct qe_prefix *prefix)
-{
-	for (size_t i = 0; i < sizeof(lan_ranges) / sizeof(lan_ranges[0]); i++) {
-		if (qe_prefix_covers(&lan_ranges[i], prefix))
-			return true;
-	}
-	return false;
-}
 
 /* Its own addresses, or the network of all overlay addresses: what is the tunnel's is no LAN's. */
 static bool is_tunnel(const struct qe_config *config, const struct qe_prefix *prefix)
@@ -67,7 +48,7 @@ static void add_lan(void *ctx, const struct qe_host_entry *entry)
 	if (entry->is_route || !qe_nft_is_plain(entry->interface) ||
 		entry->prefix.length == qe_addr_bits(&entry->addr) ||
 		strcmp(entry->interface, survey->config->network.tun_name) == 0 ||
-		!is_lan(&entry->prefix) || is_tunnel(survey->config, &entry->prefix) ||
+		!qe_prefix_is_lan(&entry->prefix) || is_tunnel(survey->config, &entry->prefix) ||
 		is_known(plan, &entry->prefix, entry->interface) || plan->n_lan == QE_VPN_LANS_MAX)
 		return;
 	plan->lan[plan->n_lan].prefix = entry->prefix;

@@ -229,6 +229,24 @@ bool qe_prefix_overlaps(const struct qe_prefix *a, const struct qe_prefix *b)
 	return qe_prefix_covers(a, b) || qe_prefix_covers(b, a);
 }
 
+bool qe_prefix_is_lan(const struct qe_prefix *prefix)
+{
+	static const struct qe_prefix ranges[] = {
+		{{QE_FAMILY_IPV4, {10}}, 8},
+		{{QE_FAMILY_IPV4, {172, 16}}, 12},
+		{{QE_FAMILY_IPV4, {192, 168}}, 16},
+		{{QE_FAMILY_IPV4, {169, 254}}, 16},
+		{{QE_FAMILY_IPV6, {0xfc}}, 7},
+		{{QE_FAMILY_IPV6, {0xfe, 0x80}}, 10},
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		if (qe_prefix_covers(&ranges[i], prefix))
+			return true;
+	}
+	return false;
+}
+
 struct qe_prefix qe_prefix_host(const struct qe_addr *addr)
 {
 	return (struct qe_prefix){.addr = *addr, .length = (uint8_t)qe_addr_bits(addr)};

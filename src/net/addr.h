@@ -83,6 +83,9 @@ bool qe_prefix_contains(const struct qe_prefix *prefix, const struct qe_addr *ad
 bool qe_prefix_covers(
 	const struct qe_prefix *outer, const struct qe_prefix *inner); /* equal counts */
 bool qe_prefix_overlaps(const struct qe_prefix *a, const struct qe_prefix *b);
+/* What a LAN may claim: all of it is RFC 1918, unique local (RFC 4193) or link-local (RFC 3927,
+ * RFC 4291). */
+bool qe_prefix_is_lan(const struct qe_prefix *prefix);
 struct qe_prefix qe_prefix_host(const struct qe_addr *addr); /* /32 or /128 */
 void qe_prefix_mask(struct qe_prefix *prefix);               /* clear the host bits */
 int qe_prefix_compare(const struct qe_prefix *a,

@@ -80,32 +80,14 @@ static bool are_addrs(const struct qe_addr *addrs, size_t n)
 	return true;
 }
 
-/* RFC 1918, RFC 4193, RFC 3927 and RFC 4291: a LAN that claims any other address gets nothing. */
-static bool is_private(const struct qe_prefix *prefix)
-{
-	static const struct qe_prefix private[] = {
-		{{QE_FAMILY_IPV4, {10}}, 8},
-		{{QE_FAMILY_IPV4, {172, 16}}, 12},
-		{{QE_FAMILY_IPV4, {192, 168}}, 16},
-		{{QE_FAMILY_IPV4, {169, 254}}, 16},
-		{{QE_FAMILY_IPV6, {0xfc}}, 7},
-		{{QE_FAMILY_IPV6, {0xfe, 0x80}}, 10},
-	};
-
-	for (size_t i = 0; i < sizeof(private) / sizeof(private[0]); i++) {
-		if (qe_prefix_covers(&private[i], prefix))
-			return true;
-	}
-	return false;
-}
-
+/* One that claims public addresses gets nothing. */
 static bool are_lans(const struct qe_vpn_lan *lans, size_t n, const char *interface)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct qe_vpn_lan *lan = &lans[i];
 
 		if (!is_global(&lan->prefix.addr) || !is_masked(&lan->prefix) ||
-			!is_private(&lan->prefix) ||
+			!qe_prefix_is_lan(&lan->prefix) ||
 			!memchr(lan->interface, '\0', sizeof(lan->interface)) ||
 			!qe_nft_is_plain(lan->interface) || strcmp(lan->interface, interface) == 0)
 			return false;

@@ -304,6 +304,38 @@ static void kinds(void **state)
 	}
 }
 
+static void lan_ranges(void **)
+{
+	static const struct {
+		const char *text;
+		bool is_lan;
+	} cases[] = {
+		{"10.0.0.0/8", true},
+		{"10.0.0.0/7", false},
+		{"172.16.0.0/12", true},
+		{"172.31.255.0/24", true},
+		{"172.32.0.0/24", false},
+		{"192.168.0.0/15", false},
+		{"192.168.1.0/24", true},
+		{"169.254.0.0/16", true},
+		{"100.64.0.0/10", false},
+		{"203.0.113.0/24", false},
+		{"0.0.0.0/0", false},
+		{"fd00::/8", true},
+		{"fe80::/64", true},
+		{"fec0::/10", false},
+		{"2001:db8::/64", false},
+		{"::/0", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct qe_prefix prefix;
+
+		assert_int_equal(qe_prefix_parse(&prefix, cases[i].text), QE_OK);
+		assert_int_equal(qe_prefix_is_lan(&prefix), cases[i].is_lan);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +346,7 @@ int main(void)
 		cmocka_unit_test(bad_prefixes),
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(kinds),
+		cmocka_unit_test(lan_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, random_setup, nullptr);
