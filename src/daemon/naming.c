@@ -483,7 +483,6 @@ bool qe_naming_has_vpn(const struct qe_naming *naming)
 void qe_naming_get_status(const struct qe_naming *naming, struct qe_naming_status *ret_status)
 {
 	*ret_status = (struct qe_naming_status){
-		.for_members = naming->members,
 		.for_host = qe_host_names_state(naming->host_names),
 		.method = qe_host_names_answer(naming->host_names)->method,
 		.n_servers = naming->n_upstream,

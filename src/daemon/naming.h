@@ -52,7 +52,6 @@ struct qe_dns *qe_naming_dns(const struct qe_naming *naming); /* for other look-
 bool qe_naming_has_vpn(const struct qe_naming *naming);
 
 struct qe_naming_status {
-	bool for_members; /* they are answered */
 	enum qe_host_names_state for_host;
 	enum qe_host_dns_method method;
 	struct qe_endpoint servers[QE_DNS_SERVERS_MAX]; /* whom we ask for it */

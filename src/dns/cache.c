@@ -59,11 +59,6 @@ void qe_dns_cache_clear(struct qe_dns_cache *cache)
 		drop(cache, QE_CONTAINER_OF(node, struct entry, by_use));
 }
 
-size_t qe_dns_cache_size(const struct qe_dns_cache *cache)
-{
-	return qe_map_size(&cache->entries);
-}
-
 /* FNV-1a over the question. Two that meet all the same cost each other their place. */
 static uint64_t key_of(const struct qe_dns_cache *cache, const struct qe_dns_question *question)
 {
@@ -86,7 +81,7 @@ void qe_dns_cache_put(struct qe_dns_cache *cache, const struct qe_dns_question *
 		drop(cache, before);
 	if (ttl == 0 || message.len > QE_DNS_CACHED_MAX)
 		return;
-	if (qe_dns_cache_size(cache) == QE_DNS_CACHE_ANSWERS)
+	if (qe_map_size(&cache->entries) == QE_DNS_CACHE_ANSWERS)
 		drop(cache, QE_CONTAINER_OF(cache->by_use.prev, struct entry, by_use));
 	entry = malloc(sizeof(*entry) + message.len);
 	if (!entry)

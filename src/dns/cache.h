@@ -24,4 +24,3 @@ void qe_dns_cache_put(struct qe_dns_cache *cache, const struct qe_dns_question *
 /* The bytes are the cache's, until it is next called. *ret_age in seconds. */
 bool qe_dns_cache_get(struct qe_dns_cache *cache, const struct qe_dns_question *question,
 	qe_time now, struct qe_bytes *ret_message, uint32_t *ret_age);
-size_t qe_dns_cache_size(const struct qe_dns_cache *cache);

@@ -30,10 +30,8 @@ bool qe_stack_owns(const struct qe_stack *stack, const struct qe_addr *addr);
 bool qe_stack_has_family(const struct qe_stack *stack, enum qe_family family);
 
 struct qe_stack_counters {
-	uint64_t packets_in, packets_out;
 	uint64_t refused; /* packets that are none of the stack's business: fragments, other
 			   * addresses, protocols without use */
-	uint64_t waits;   /* packets that the tunnel did not take at once */
 };
 const struct qe_stack_counters *qe_stack_get_counters(const struct qe_stack *stack);
 
