@@ -10,8 +10,9 @@
 #include "proxy/target.h"
 
 #define QE_HTTP_HEAD_MAX 16384
-/* More than the head it is made from. */
-#define QE_HTTP_REWRITTEN_MAX (QE_HTTP_HEAD_MAX + 64)
+/* More than the head it is made from: "a:" CR LF, the shortest field, becomes longer by a quarter.
+ */
+#define QE_HTTP_REWRITTEN_MAX (QE_HTTP_HEAD_MAX + QE_HTTP_HEAD_MAX / 4 + 64)
 #define QE_HTTP_LOGIN_MAX 512
 #define QE_HTTP_ANSWER_MAX 512
 

@@ -200,6 +200,29 @@ static void broken_requests_do_no_harm(void **)
 	}
 }
 
+/* A head that is cut short would make a body its fields. */
+static void rewritten_heads_are_whole(void **)
+{
+	static const char line[] = "GET http://a/ HTTP/1.1\r\n", field[] = "a:\r\n",
+			  end[] = "\r\nConnection: close\r\n\r\n";
+	static uint8_t rewritten[QE_HTTP_REWRITTEN_MAX];
+	static char head[QE_HTTP_HEAD_MAX + 1];
+	struct qe_http_request request;
+	size_t len = strlen(line);
+
+	strcpy(head, line);
+	for (; len + strlen(field) + 2 <= QE_HTTP_HEAD_MAX; len += strlen(field))
+		strcpy(head + len, field);
+	strcpy(head + len, "\r\n");
+	const struct qe_bytes bytes = {(const uint8_t *)head, len + 2};
+
+	assert_int_equal(qe_http_read_request(bytes, &request), QE_OK);
+	assert_int_equal(request.head_len, bytes.len);
+	len = qe_http_rewrite(rewritten, bytes);
+	assert_true(len > strlen(end));
+	assert_memory_equal(rewritten + len - strlen(end), end, strlen(end));
+}
+
 static void answers_are_written(void **)
 {
 	char to[QE_HTTP_ANSWER_MAX];
@@ -222,6 +245,7 @@ int main(void)
 		cmocka_unit_test(logins_are_read),
 		cmocka_unit_test(bad_logins_are_refused),
 		cmocka_unit_test(broken_requests_do_no_harm),
+		cmocka_unit_test(rewritten_heads_are_whole),
 		cmocka_unit_test(answers_are_written),
 	};
 
