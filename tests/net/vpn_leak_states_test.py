@@ -71,14 +71,18 @@ def check_removed(here):
         assert here.status()['kill_switch'] == 'holds'
 
 
+def start_again(here, name):
+    with here.closed(name):
+        here.laptop.start('--vpn')
+        here.wait_state('connected')
+        here.wait_through()
+
+
 def check_killed(here):
     with here.closed('daemon killed'):
         here.laptop.kill()
         here.watch.speak()
-    with here.closed('daemon restarted'):
-        here.laptop.start('--vpn')
-        here.wait_state('connected')
-        here.wait_through()
+    start_again(here, 'daemon restarted')
 
 
 def check_both_killed(here):
@@ -88,20 +92,14 @@ def check_both_killed(here):
             for pid in pids:
                 os.kill(pid, number)
         here.laptop.daemon.wait()
-    with here.closed('restarted after that'):
-        here.laptop.start('--vpn')
-        here.wait_state('connected')
-        here.wait_through()
+    start_again(here, 'restarted after that')
 
 
 def check_hold(here):
     with here.closed('ended with stop --hold'):
         here.laptop.run('stop', '--hold', '--socket', here.laptop.socket)
         here.laptop.daemon.wait()
-    with here.closed('started after an upgrade'):
-        here.laptop.start('--vpn')
-        here.wait_state('connected')
-        here.wait_through()
+    start_again(here, 'started after an upgrade')
 
 
 def check_panic(here):
