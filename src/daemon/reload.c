@@ -278,7 +278,7 @@ enum qe_error qe_reload_exit(const struct qe_reload_parts *parts, const struct q
 	struct qe_policy_making making = qe_policy_keeper_making(parts->policy);
 	enum qe_error error = tell_node(parts, &making, exit, qe_clock_now());
 
-	if (error == QE_OK)
+	if (error == QE_OK && parts->workers) /* there are none yet at the start */
 		qe_workers_wake(parts->workers);
 	return error;
 }

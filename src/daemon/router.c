@@ -76,12 +76,13 @@ static const char *explain_journal(enum qe_error error, const char *said)
 	return said[0] ? said : qe_error_text(error);
 }
 
-enum qe_error qe_router_recover(struct qe_router *router, struct qe_text *why)
+enum qe_error qe_router_recover(
+	struct qe_router *router, char ret_via[static QE_NODE_ID_TEXT_SIZE], struct qe_text *why)
 {
 	char text[700] = "";
 	struct qe_text undone = qe_text_init(text, sizeof(text));
 	enum qe_error error = qe_helper_recover(
-		router->helper, router->config->vpn.enabled, &undone);
+		router->helper, router->config->vpn.enabled, ret_via, &undone);
 
 	if (error != QE_OK)
 		qe_text_addf(why,

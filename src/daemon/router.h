@@ -25,7 +25,8 @@ enum qe_error qe_router_new(struct qe_router **ret_router, const struct qe_confi
 	const struct qe_log *log, void (*forget)(void *ctx), void *ctx);
 /* Undoes what a daemon before has left behind, but what blocks in VPN mode where that is enabled;
  * logs what that was. After an error nothing can be changed on the host. */
-enum qe_error qe_router_recover(struct qe_router *router, struct qe_text *why);
+enum qe_error qe_router_recover(
+	struct qe_router *router, char ret_via[static QE_NODE_ID_TEXT_SIZE], struct qe_text *why);
 /* Ends the helper, and waits until it has done as goodbye says. */
 void qe_router_give_back(struct qe_router *router, enum qe_goodbye goodbye);
 /* The same, if it was not done, with QE_GOODBYE. NULL-safe. */

@@ -107,7 +107,7 @@ enum qe_error daemon_start_recovery(struct daemon *daemon)
 {
 	char text[400] = "";
 	struct qe_text why = qe_text_init(text, sizeof(text));
-	enum qe_error error = qe_router_recover(daemon->router, &why);
+	enum qe_error error = qe_router_recover(daemon->router, daemon->vpn_before, &why);
 
 	return error == QE_OK ? QE_OK : daemon_fail(daemon, error, "%s", text);
 }
@@ -189,12 +189,18 @@ enum qe_error daemon_start_vpn(struct daemon *daemon)
 		.router = daemon->router,
 		.log = &daemon->log,
 		.audit = daemon->audit,
+		.before = daemon->vpn_before,
 		.set_exit = on_set_exit,
 		.notify = on_vpn,
 		.ctx = daemon,
 	};
 	char why_text[400] = "";
 	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
+	/* As much as it takes to set the exit. */
+	daemon->reload = (struct qe_reload_parts){.key = daemon->key,
+		.node = daemon->node,
+		.policy = daemon->policy,
+		.n_workers = daemon->devices.n};
 	enum qe_error error = qe_vpn_new(&daemon->vpn, &settings, &why);
 
 	return error == QE_OK ? QE_OK : daemon_fail(daemon, error, "VPN mode: %s", why_text);

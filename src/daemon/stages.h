@@ -39,6 +39,8 @@ struct daemon {
 	struct qe_unix_listener *listener;
 	struct qe_devices devices;
 	struct qe_vpn *vpn;
+	/* The gateway of a VPN mode that nobody has ended; or empty. */
+	char vpn_before[QE_NODE_ID_TEXT_SIZE];
 	struct qe_network *network;
 	struct qe_workers *workers;
 	struct qe_pulse *pulse;

@@ -545,11 +545,43 @@ static enum qe_error make_portal(struct qe_vpn *vpn)
 	return qe_portal_new(&vpn->portal, &settings);
 }
 
+/* As far as it can be so early. */
+static enum qe_error block(
+	struct qe_vpn *vpn, const struct qe_node_id *gateway, struct qe_text *why)
+{
+	vpn->via = *gateway;
+	QE_TRY(put_plan(vpn, why));
+	vpn->on = true;
+	return QE_OK;
+}
+
+/* A daemon that was killed, or has ended with QE_GOODBYE_HOLD, was in VPN mode, and nobody has said
+ * since that the host may send in the clear. */
+static enum qe_error resume(struct qe_vpn *vpn, struct qe_text *why)
+{
+	const struct qe_vpn_settings *settings = &vpn->settings;
+	enum qe_error error;
+	size_t found = 0;
+
+	error = qe_vpn_find_gateway(&found, settings->directory, settings->before, why);
+	if (error == QE_OK)
+		error = set_exit(vpn, &config_of(vpn)->peers[found].id, why);
+	if (error == QE_OK)
+		error = block(vpn, &config_of(vpn)->peers[found].id, why);
+	if (error != QE_OK) {
+		qe_text_add(why, "; it stands since a daemon before this one: \"quicether repair\" "
+				 "opens the host");
+		return error;
+	}
+	qe_log(settings->log, QE_LOG_WARN, "vpn_resumed", nullptr,
+		"VPN mode: nobody has ended it since a daemon before this one, and so it goes on: "
+		"\"quicether vpn down\" ends it");
+	return QE_OK;
+}
+
 enum qe_error qe_vpn_new(
 	struct qe_vpn **ret_vpn, const struct qe_vpn_settings *settings, struct qe_text *why)
 {
-	const struct qe_node_id *exit = qe_vpn_configured_exit(
-		qe_directory_config(settings->directory));
 	struct qe_vpn *vpn = calloc(1, sizeof(*vpn));
 	enum qe_error error = QE_OK;
 
@@ -560,15 +592,14 @@ enum qe_error qe_vpn_new(
 	vpn->alarm.ring = patience_ends;
 	vpn->portal_alarm.ring = portal_time_ends;
 	vpn->since = qe_clock_now();
-	vpn->was_wanted = exit != nullptr;
+	vpn->was_wanted = config_of(vpn)->vpn.enabled;
 	error = make_portal(vpn);
 	if (error == QE_OK)
 		error = qe_vpn_watch_new(&vpn->watch, settings->loop, put_back, vpn);
-	if (error == QE_OK && exit) {
-		vpn->via = *exit;
-		error = put_plan(vpn, why);
-		vpn->on = error == QE_OK;
-	}
+	if (error == QE_OK && vpn->was_wanted)
+		error = block(vpn, qe_vpn_configured_exit(config_of(vpn)), why);
+	else if (error == QE_OK && settings->before[0])
+		error = resume(vpn, why);
 	if (error != QE_OK) {
 		qe_vpn_free(vpn, QE_GOODBYE_AS_FOUND);
 		return error;

@@ -26,6 +26,8 @@ struct qe_vpn_settings {
 	struct qe_router *router;
 	const struct qe_log *log;
 	struct qe_audit *audit; /* may be NULL */
+	/* The NodeId of the gateway of a mode that a daemon before has left standing; or empty. */
+	const char *before;
 	/* The node is to take that peer alone for an exit; NULL: those of the configuration. */
 	enum qe_error (*set_exit)(void *ctx, const struct qe_node_id *exit);
 	/* The state has changed; params: of the event "vpn" of docs/rpc.md, to be taken over. */
@@ -33,9 +35,9 @@ struct qe_vpn_settings {
 	void *ctx;
 };
 
-/* Off, but that the configuration wants it on: then it is as far as it can be without an interface,
- * which is that nothing leaves. On an error *why says what is in the way, and the host is as it
- * was. The node has the exit of the configuration already. */
+/* Off, unless the configuration wants it on, or nobody has ended it before: then it is as far as it
+ * can be without an interface, which is that nothing leaves. On an error *why says what is in the
+ * way, and the host is as it was. The node has the exit of the configuration already. */
 enum qe_error qe_vpn_new(
 	struct qe_vpn **ret_vpn, const struct qe_vpn_settings *settings, struct qe_text *why);
 /* What it was made for ends with the helper, as goodbye says. NULL-safe. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "crypto/node_id.h"
 #include "daemon/host.h"
 #include "net/addr.h"
 #include "os/nft_run.h"
@@ -138,6 +139,8 @@ enum qe_error qe_vpn_make_plan(struct qe_vpn_plan *ret_plan, const struct qe_con
 		fill_servers(&plan, config, facts->gateway);
 	if (lan)
 		QE_TRY(qe_netlink_visit(netlink, add_lan, &survey));
+	if (facts->gateway)
+		qe_node_id_format(plan.via, &facts->gateway->id);
 	*ret_plan = plan;
 	return QE_OK;
 }
@@ -156,7 +159,7 @@ bool qe_vpn_same_plan(const struct qe_vpn_plan *a, const struct qe_vpn_plan *b)
 	       a->dns == b->dns && a->multicast == b->multicast && a->n_exclude == b->n_exclude &&
 	       a->n_include == b->n_include && a->n_lan == b->n_lan &&
 	       a->n_servers == b->n_servers && a->n_addresses == b->n_addresses &&
-	       a->portal_seconds == b->portal_seconds &&
+	       a->portal_seconds == b->portal_seconds && strcmp(a->via, b->via) == 0 &&
 	       memcmp(a->exclude, b->exclude, sizeof(a->exclude)) == 0 &&
 	       memcmp(a->include, b->include, sizeof(a->include)) == 0 &&
 	       memcmp(a->lan, b->lan, sizeof(a->lan)) == 0 &&

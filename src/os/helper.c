@@ -334,23 +334,35 @@ enum qe_error qe_helper_gateway(
 
 /* ---- VPN mode ---- */
 
+static void hear(struct qe_helper_answer *answer, struct qe_text *why)
+{
+	answer->why[sizeof(answer->why) - 1] = '\0';
+	answer->via[sizeof(answer->via) - 1] = '\0';
+	qe_text_add(why, answer->why);
+}
+
 static enum qe_error ask_and_hear(
 	struct qe_helper *helper, struct qe_helper_request *request, struct qe_text *why)
 {
 	struct qe_helper_answer answer;
 
 	QE_TRY(ask(helper, request, nullptr, 0, &answer));
-	answer.why[sizeof(answer.why) - 1] = '\0';
-	qe_text_add(why, answer.why);
+	hear(&answer, why);
 	return (enum qe_error)answer.error;
 }
 
-enum qe_error qe_helper_recover(struct qe_helper *helper, bool keep, struct qe_text *why)
+enum qe_error qe_helper_recover(struct qe_helper *helper, bool keep,
+	char ret_via[static QE_NODE_ID_TEXT_SIZE], struct qe_text *why)
 {
 	struct qe_helper_request request = {
 		.kind = QE_HELPER_RECOVER, .flags = keep ? QE_HELPER_KEEP : 0};
+	struct qe_helper_answer answer;
 
-	return ask_and_hear(helper, &request, why);
+	QE_TRY(ask(helper, &request, nullptr, 0, &answer));
+	hear(&answer, why);
+	QE_TRY((enum qe_error)answer.error);
+	memcpy(ret_via, answer.via, QE_NODE_ID_TEXT_SIZE);
+	return QE_OK;
 }
 
 enum qe_error qe_helper_vpn(

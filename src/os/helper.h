@@ -68,9 +68,11 @@ enum qe_error qe_helper_gateway(
 	struct qe_helper *helper, const struct qe_nft_gateway *gateway, struct qe_text *why);
 
 /* To be called first: undoes what a daemon that is gone has left behind; why says what that was, or
- * is empty. keep: but what blocks in VPN mode, until qe_helper_vpn. -EBUSY: another daemon's helper
- * has the journal; QE_ERR_SYNTAX: it cannot be read. */
-enum qe_error qe_helper_recover(struct qe_helper *helper, bool keep, struct qe_text *why);
+ * is empty. What blocks in VPN mode stays until qe_helper_vpn, if keep says so, or if nobody has
+ * ended that mode: ret_via is then the NodeId of its gateway, else empty. -EBUSY: another daemon's
+ * helper has the journal; QE_ERR_SYNTAX: it cannot be read. */
+enum qe_error qe_helper_recover(struct qe_helper *helper, bool keep,
+	char ret_via[static QE_NODE_ID_TEXT_SIZE], struct qe_text *why);
 
 /* What the host is to be in VPN mode, in place of what it is, and without a gap; NULL: as before
  * it, and nothing that was kept stays either. Before the interface is there, a plan blocks what is

@@ -60,6 +60,7 @@ struct qe_helper_answer {
 	uint32_t number;
 	int32_t error;
 	char why[600];
+	char via[QE_NODE_ID_TEXT_SIZE]; /* for whom VPN mode has blocked since before; or empty */
 	uint16_t n;
 	union {
 		int16_t errors[QE_HELPER_PREFIXES_MAX];

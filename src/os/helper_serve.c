@@ -122,7 +122,8 @@ static enum qe_error recover(struct state *state, bool keep, struct qe_text *why
 	QE_TRY(error);
 	state->vpn = (struct qe_vpn_host){
 		state->interface, state->netlink, state->journal, nullptr, false};
-	if (keep && qe_journal_has(state->journal, QE_JOURNAL_NFT, QE_VPN_NFT_TABLE))
+	if ((keep || qe_vpn_host_gateway(&state->vpn)) &&
+		qe_journal_has(state->journal, QE_JOURNAL_NFT, QE_VPN_NFT_TABLE))
 		state->vpn.is_held = state->found_block = true;
 	(void)!qe_undo_run(
 		&undo, state->journal, state->found_block ? is_no_block : nullptr, nullptr);
@@ -360,7 +361,12 @@ static enum qe_error recover_when_asked(struct state *state,
 
 	if (request->n != 0 || request->flags & ~QE_HELPER_KEEP || state->journal)
 		return QE_ERR_RANGE;
-	return recover(state, request->flags & QE_HELPER_KEEP, &why);
+	QE_TRY(recover(state, request->flags & QE_HELPER_KEEP, &why));
+	const char *via = state->found_block ? qe_vpn_host_gateway(&state->vpn) : nullptr;
+
+	if (via)
+		snprintf(answer->via, sizeof(answer->via), "%s", via);
+	return QE_OK;
 }
 
 static enum qe_error hear_goodbye(struct state *state, const struct qe_helper_request *request)

@@ -95,10 +95,19 @@ static bool are_lans(const struct qe_vpn_lan *lans, size_t n, const char *interf
 	return true;
 }
 
+/* A word of the journal. */
+static bool is_gateway(const char via[static QE_NODE_ID_TEXT_SIZE])
+{
+	size_t len = strnlen(via, QE_NODE_ID_TEXT_SIZE);
+
+	return len == 0 || (len == QE_NODE_ID_TEXT_SIZE - 1 &&
+				   strspn(via, "abcdefghijklmnopqrstuvwxyz234567") == len);
+}
+
 bool qe_vpn_plan_is_sound(const struct qe_vpn_plan *plan, const char *interface)
 {
 	return is_bool(&plan->system) && is_bool(&plan->only) && is_bool(&plan->kill_switch) &&
-	       is_bool(&plan->dns) && is_bool(&plan->multicast) &&
+	       is_bool(&plan->dns) && is_bool(&plan->multicast) && is_gateway(plan->via) &&
 	       plan->n_exclude <= QE_VPN_PREFIXES_MAX && plan->n_include <= QE_VPN_PREFIXES_MAX &&
 	       plan->n_lan <= QE_VPN_LANS_MAX && plan->n_servers <= QE_VPN_SERVERS_MAX &&
 	       plan->n_addresses <= QE_VPN_ADDRESSES_MAX &&
@@ -284,6 +293,43 @@ static enum qe_error remove_others(struct qe_vpn_host *host, const struct qe_vpn
 	return QE_OK;
 }
 
+/* ---- the gateway, which is only remembered ---- */
+
+static size_t find_gateway(const struct qe_journal *journal)
+{
+	size_t i = 0;
+
+	while (i < qe_journal_count(journal) &&
+		strcmp(qe_journal_at(journal, i).words[0], QE_JOURNAL_GATEWAY) != 0)
+		i++;
+	return i;
+}
+
+const char *qe_vpn_host_gateway(const struct qe_vpn_host *host)
+{
+	size_t i = find_gateway(host->journal);
+
+	return i < qe_journal_count(host->journal) ? qe_journal_at(host->journal, i).words[1]
+						   : nullptr;
+}
+
+/* Once all of the plan is in effect: what stands without it is undone by the next start. */
+static enum qe_error remember_gateway(struct qe_vpn_host *host, const struct qe_vpn_plan *plan)
+{
+	const char *before = qe_vpn_host_gateway(host);
+	bool wanted = plan->system && plan->kill_switch && plan->via[0];
+
+	if (before && wanted && strcmp(before, plan->via) == 0)
+		return QE_OK;
+	if (wanted)
+		QE_TRY(journal_change(host, QE_JOURNAL_GATEWAY, plan->via));
+	if (before) { /* which is the first */
+		qe_journal_drop(host->journal, find_gateway(host->journal));
+		qe_journal_save(host->journal);
+	}
+	return QE_OK;
+}
+
 /* ---- one plan after another ---- */
 
 static enum qe_error set_kill_switch(
@@ -315,7 +361,8 @@ static enum qe_error apply(
 	QE_TRY(explain(believe_marks(host), "net.ipv4.conf.all.src_valid_mark cannot be set", why));
 	QE_TRY(explain(set_tables(host, plan), "routes cannot be made", why));
 	QE_TRY(explain(add_rules(host, plan), "routing rules cannot be made", why));
-	return explain(remove_others(host, plan), "former routes cannot be removed", why);
+	QE_TRY(explain(remove_others(host, plan), "former routes cannot be removed", why));
+	return explain(remember_gateway(host, plan), "the journal cannot be written", why);
 }
 
 static bool is_vpn(void *, const struct qe_journal_entry *entry)
@@ -323,6 +370,7 @@ static bool is_vpn(void *, const struct qe_journal_entry *entry)
 	const char *kind = entry->words[0];
 
 	return strcmp(kind, QE_JOURNAL_RULE) == 0 || strcmp(kind, QE_JOURNAL_ROUTES) == 0 ||
+	       strcmp(kind, QE_JOURNAL_GATEWAY) == 0 ||
 	       (strcmp(kind, QE_JOURNAL_NFT) == 0 &&
 		       strcmp(entry->words[1], QE_VPN_NFT_TABLE) == 0) ||
 	       (strcmp(kind, QE_JOURNAL_SYSCTL) == 0 && entry->n > 2 &&

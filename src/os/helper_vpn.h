@@ -22,5 +22,8 @@ bool qe_vpn_plan_is_sound(const struct qe_vpn_plan *plan, const char *interface)
  * in effect again, and why says what went wrong. QE_ERR_CONFLICT: another VPN is in the way. */
 enum qe_error qe_vpn_host_set(
 	struct qe_vpn_host *host, const struct qe_vpn_plan *plan, bool alone, struct qe_text *why);
+/* The NodeId of the gateway for which VPN mode blocks, also since a daemon before this one; NULL:
+ * none. Valid until the journal's next change. */
+const char *qe_vpn_host_gateway(const struct qe_vpn_host *host);
 /* What the daemon's death leaves standing of a plan with a kill switch. */
 bool qe_vpn_is_block(void *ctx, const struct qe_journal_entry *entry);

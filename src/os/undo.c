@@ -32,8 +32,9 @@ void qe_undo_say(struct qe_undo *undo, enum qe_undone outcome, const char *forma
 
 /* ---- the kinds ---- */
 
-/* It went with the daemon, which held it open, and its addresses and routes went with it. */
-static bool undo_interface(struct qe_undo *, const struct qe_journal_entry *, size_t)
+/* The interface went with the daemon, which held it open, and its addresses and routes went with
+ * it; the gateway is only remembered. */
+static bool forget(struct qe_undo *, const struct qe_journal_entry *, size_t)
 {
 	return true;
 }
@@ -113,7 +114,8 @@ static const struct kind {
 	bool has_groups;
 	qe_undo_kind *undo;
 } kinds[] = {
-	{QE_JOURNAL_INTERFACE, 2, false, undo_interface},
+	{QE_JOURNAL_INTERFACE, 2, false, forget},
+	{QE_JOURNAL_GATEWAY, 2, false, forget},
 	{QE_JOURNAL_NFT, 2, false, undo_nft},
 	{QE_JOURNAL_SYSCTL, 5, true, qe_sysctl_undo},
 	{QE_JOURNAL_ROUTES, 2, false, undo_routes},

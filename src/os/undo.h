@@ -18,6 +18,7 @@
 #define QE_JOURNAL_SYSCTL "sysctl"       /* path, group, value before, value after */
 #define QE_JOURNAL_ROUTES "routes"       /* "ipv4/20805": family, table */
 #define QE_JOURNAL_RULE "rule"           /* "ipv4/unmarked": family, name */
+#define QE_JOURNAL_GATEWAY "gateway"     /* NodeId; nothing of the host: VPN mode blocks for it */
 #define QE_JOURNAL_RESOLVER "resolver"   /* way (os/host_dns.c), interface */
 
 enum qe_undone : uint8_t {

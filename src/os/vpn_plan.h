@@ -30,6 +30,9 @@ struct qe_vpn_plan {
 	bool system;
 	bool only; /* so do programs with QE_VPN_ONLY_MARK, whatever the rest does */
 	bool kill_switch;
+	/* The gateway's NodeId. With a kill switch it is remembered for a daemon after this one,
+	 * which goes on if this one ends without a word. */
+	char via[QE_NODE_ID_TEXT_SIZE];
 	/* Plain DNS (port 53) goes to this host's resolver, or through the tunnel to one of
 	 * servers, or nowhere. */
 	bool dns;

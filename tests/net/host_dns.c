@@ -76,6 +76,7 @@ int main(int argc, char **argv)
 	struct qe_watch input = {STDIN_FILENO, heard};
 	char text[400] = "", path[200];
 	struct qe_text why = qe_text_init(text, sizeof(text));
+	char via[QE_NODE_ID_TEXT_SIZE];
 	struct qe_tun *tun;
 	bool confined;
 
@@ -84,7 +85,7 @@ int main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/socket", argv[1]);
 	require(qe_helper_new(&settings.helper, "tunnel", path, nullptr, nullptr, &confined),
 		"helper");
-	require(qe_helper_recover(settings.helper, false, &why), "journal");
+	require(qe_helper_recover(settings.helper, false, via, &why), "journal");
 	require(qe_tun_new(&tun, "tunnel"), "interface");
 	require(qe_loop_new(&settings.loop), "loop");
 	require(qe_host_names_new(&names, &settings), "names");

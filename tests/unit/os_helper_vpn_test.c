@@ -139,7 +139,7 @@ static struct qe_vpn_plan plan_all(void)
 	return plan;
 }
 
-static char why_text[700];
+static char why_text[700], via_text[QE_NODE_ID_TEXT_SIZE];
 
 static enum qe_error set(struct qe_helper *helper, const struct qe_vpn_plan *plan)
 {
@@ -152,7 +152,7 @@ static enum qe_error recover(struct qe_helper *helper, bool keep)
 {
 	struct qe_text why = qe_text_init(why_text, sizeof(why_text));
 
-	return qe_helper_recover(helper, keep, &why);
+	return qe_helper_recover(helper, keep, via_text, &why);
 }
 
 /* ---- on, changed, off ---- */
@@ -309,6 +309,44 @@ static void test_killed(void **)
 	qe_helper_free(helper);
 }
 
+/* Whose gateway is known is not given back by the next one that has nothing else in mind. */
+static void test_killed_and_remembered(void **)
+{
+	static const char first[] = "e3coklbr6ruygqis6jvnkrt5epggkhli",
+			  second[] = "owkmdth5osm64hy7pkfhhhe7g3ro6pme";
+	char before[65536];
+	struct qe_vpn_plan plan = plan_all();
+	struct qe_helper *helper;
+
+	if (!is_usable())
+		skip();
+	snprintf(before, sizeof(before), "%s", host_state());
+	strcpy(plan.via, first);
+	kill_daemon_with(&plan);
+	helper = start();
+	assert_int_equal(recover(helper, false), QE_OK);
+	assert_string_equal(via_text, first);
+	assert_string_equal(why_text, "");
+	assert_true(leads("203.0.113.1", "No route to host"));
+	assert_true(says("nft list tables", "inet quicether_vpn"));
+	strcpy(plan.via, second);
+	assert_int_equal(set(helper, &plan), QE_OK);
+	qe_helper_goodbye(helper, QE_GOODBYE_HOLD);
+	qe_helper_free(helper);
+	helper = start();
+	assert_int_equal(recover(helper, false), QE_OK);
+	assert_string_equal(via_text, second);
+	memset(plan.via, 'a', sizeof(plan.via)); /* no word, and no end */
+	assert_int_equal(set(helper, &plan), QE_ERR_RANGE);
+	assert_int_equal(set(helper, nullptr), QE_OK);
+	assert_string_equal(host_state(), before);
+	qe_helper_free(helper);
+	helper = start();
+	assert_int_equal(recover(helper, false), QE_OK);
+	assert_string_equal(via_text, "");
+	qe_helper_free(helper);
+}
+
 static void test_killed_without_kill_switch(void **)
 {
 	char before[65536];
@@ -439,6 +477,7 @@ int main(void)
 		cmocka_unit_test(test_on_and_off),
 		cmocka_unit_test(test_after_defaults),
 		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_and_remembered),
 		cmocka_unit_test(test_killed_without_kill_switch),
 		cmocka_unit_test(test_conflicts),
 		cmocka_unit_test(test_refused),
