@@ -86,6 +86,8 @@ static enum qe_error start_loop(struct daemon *daemon)
 
 	daemon->signals.ready = signal_came;
 	if (error == QE_OK)
+		daemon->shed = qe_shed_init(daemon->loop);
+	if (error == QE_OK)
 		error = qe_signals_take(&daemon->signals.fd);
 	if (error == QE_OK)
 		error = qe_loop_add(daemon->loop, &daemon->signals, QE_READABLE);
@@ -108,6 +110,7 @@ static void release_signals(struct daemon *daemon)
 static void stop_loop(struct daemon *daemon)
 {
 	daemon->event_log = qe_event_log_free(daemon->event_log);
+	qe_shed_done(&daemon->shed);
 	release_signals(daemon);
 	daemon->loop = qe_loop_free(daemon->loop);
 }
@@ -458,6 +461,8 @@ static void take_event(struct daemon *daemon, const struct qe_event *event)
 		qe_service_take_pong(daemon->service, event);
 		break;
 	case QE_EVENT_LINK_UP:
+		qe_shed_later(&daemon->shed, event->time);
+		[[fallthrough]];
 	case QE_EVENT_PEER_MOVED:
 		qe_underlay_seen(daemon->underlay, event->peer, &event->path.remote.addr);
 		break;

@@ -10,6 +10,7 @@
 #include "daemon/peer_names.h"
 #include "daemon/pulse.h"
 #include "daemon/reload.h"
+#include "daemon/shed.h"
 #include "daemon/underlay.h"
 #include "daemon/vpn.h"
 
@@ -30,6 +31,7 @@ struct daemon {
 	struct qe_loop *loop;
 	struct qe_watch signals;
 	struct qe_event_log *event_log;
+	struct qe_shed shed;
 	struct qe_audit *audit; /* NULL: nobody wants one */
 	struct qe_node *node;
 	struct qe_policy_keeper *policy;
