@@ -10,7 +10,7 @@
 # passwords, so nothing of these has to be copied into the root, which never uses the network itself.
 
 # To be raised when roots must be made anew although the list of packages is the same.
-root_version=1
+root_version=2
 
 use_debian_root() {
 	local hash
@@ -105,13 +105,14 @@ root_apt() {
 	run apt-get -q -y --no-install-recommends -c "$1/.host-apt.conf" "${@:2}"
 }
 
-# Into a folder of their own, which tests/net/host_dns_test.py lays over /usr.
+# Each into a folder of its own, which tests/net/host_dns_test.py lays over /usr: both have a program resolvconf.
 unpack_resolvers() {
-	local archives=$1/var/cache/apt/resolvers package
-	mkdir -p "$archives"
+	local archives=$1/var/cache/apt/resolvers package name
+	mkdir -p "$archives" "$1/opt/resolvers"
 	(cd "$archives" && run apt-get -q -c "$1/.host-apt.conf" download "${resolvers[@]}") || return
 	for package in "$archives"/*.deb; do
-		run dpkg-deb -x "$package" "$1/opt/resolvers" || return
+		name=${package##*/}
+		run dpkg-deb -x "$package" "$1/opt/resolvers/${name%%_*}" || return
 	done
 }
 

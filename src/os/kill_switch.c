@@ -66,7 +66,7 @@ static const struct rule arriving[] = {
  * what has the mark; see also net.ipv4.conf.all.src_valid_mark. */
 static const struct rule marking[] = {
 	{0, "iifname { $tun, \"lo\" } accept"},
-	{0, "socket mark $beside meta mark set $beside"},
+	{0, "fib daddr type local socket mark $beside meta mark set $beside"},
 	{PORTAL, "ct mark $beside meta mark set $beside"},
 };
 

@@ -21,7 +21,7 @@ PROGRAM = pathlib.Path(find_quicether()).resolve().parents[2] / 'tests/net/host_
 OURS = '127.0.0.84'
 FORMER = 'nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch lan.example\noptions ndots:2 trust-ad\n'
 JOURNAL = 'host.journal'
-UNPACKED = pathlib.Path('/opt/resolvers/usr')
+UNPACKED = pathlib.Path('/opt/resolvers')
 
 
 class Tool:
@@ -113,12 +113,13 @@ def make_host(lab, name, resolv_conf=FORMER):
     return host
 
 
-def add_unpacked(host, program):
-    """Whether the host has the program now."""
-    if not (UNPACKED / program).exists():
-        print(f'no {program}: its case is left out')
+def add_unpacked(host, *packages):
+    """Whether the host has them now."""
+    folders = [UNPACKED / package / 'usr' for package in packages]
+    if not all(folder.exists() for folder in folders):
+        print(f'no {packages[0]}: its case is left out')
         return False
-    host.run('mount', '-t', 'overlay', 'overlay', '-o', f'lowerdir={UNPACKED}:/usr', '/usr')
+    host.run('mount', '-t', 'overlay', 'overlay', '-o', f'lowerdir={":".join(map(str, folders))}:/usr', '/usr')
     return True
 
 
@@ -243,7 +244,7 @@ def check_others(lab):
 
 def check_resolvconf(lab):
     host = make_host(lab, 'resolvconf', '')
-    if not add_unpacked(host, 'sbin/resolvconf'):
+    if not add_unpacked(host, 'openresolv'):
         return
     (host.etc / 'resolvconf.conf').write_text('')
     host.run('resolvconf', '-a', 'eth0.dhcp', stdin='nameserver 192.0.2.1\nsearch lan.example\n')
@@ -276,7 +277,7 @@ class Resolved:
             groups.write('systemd-resolve:x:989:\n')
         rules = host.etc / 'dbus-1/system.d'
         rules.mkdir(parents=True, exist_ok=True)
-        shutil.copy(UNPACKED / 'share/dbus-1/system.d/org.freedesktop.resolve1.conf', rules)
+        shutil.copy(UNPACKED / 'systemd-resolved/usr/share/dbus-1/system.d/org.freedesktop.resolve1.conf', rules)
         (host.etc / 'systemd').mkdir(exist_ok=True)
         (host.etc / 'systemd/resolved.conf').write_text('[Resolve]\nDNS=192.0.2.53\nLLMNR=no\nMulticastDNS=no\n')
         host.run('mkdir', '-p', '/run/dbus', '/run/systemd')
@@ -318,7 +319,7 @@ def asked_at(host, name):
 
 def check_resolved(lab):
     host = make_host(lab, 'resolved', '')
-    if not add_unpacked(host, 'lib/systemd/systemd-resolved'):
+    if not add_unpacked(host, 'systemd-resolved', 'libsystemd-shared'):
         return
     resolved = Resolved(host)
     file, tool = File(host), Tool(host)
