@@ -14,7 +14,7 @@
 
 constexpr qe_time look_again = 5 * QE_SECOND;
 constexpr qe_time exit_holds = 60 * QE_SECOND; /* the gateway's address; then it is asked again */
-constexpr uint64_t exit_cookie = UINT64_MAX;
+constexpr uint64_t exit_cookies = UINT64_MAX << 32; /* with the number of the question */
 
 struct qe_naming {
 	struct qe_naming_settings settings;
@@ -32,6 +32,7 @@ struct qe_naming {
 	struct qe_addr exit_addrs[2]; /* the gateway's */
 	size_t n_exit_addrs;
 	qe_time exit_until;
+	uint32_t exit_asked; /* an older answer is about another gateway, perhaps */
 	struct outlook {
 		struct qe_addr servers[QE_RESOLV_SERVERS_MAX];
 		struct qe_addr exit_addrs[2];
@@ -299,6 +300,7 @@ static void give_host_back(struct qe_naming *naming)
 	qe_host_names_unset(naming->host_names);
 	naming->portal = naming->is_connected = false;
 	naming->n_upstream = naming->n_exit_addrs = 0;
+	naming->exit_asked++;
 }
 
 static void find_upstream(struct qe_naming *naming, const struct qe_config_peer *gateway)
@@ -342,14 +344,16 @@ void qe_naming_connected(struct qe_naming *naming)
 {
 	naming->is_connected = true;
 	if (naming->n_upstream > 0 && config_of(naming)->vpn.dns_mode == QE_VPN_DNS_GATEWAY)
-		(void)!qe_dns_lookup(naming->dns, exit_cookie, QE_DNS_EXIT_ADDRESS, 0,
-			naming->upstream, nullptr, naming->n_upstream);
+		(void)!qe_dns_lookup(naming->dns, exit_cookies | ++naming->exit_asked,
+			QE_DNS_EXIT_ADDRESS, 0, naming->upstream, nullptr, naming->n_upstream);
 }
 
 bool qe_naming_take(struct qe_naming *naming, const struct qe_resolved *resolved)
 {
-	if (resolved->cookie != exit_cookie)
+	if (resolved->cookie < exit_cookies)
 		return false;
+	if (resolved->cookie != (exit_cookies | naming->exit_asked))
+		return true;
 	naming->exit_until = qe_clock_now() + exit_holds;
 	naming->n_exit_addrs = 0;
 	for (size_t i = 0; i < resolved->n && naming->n_exit_addrs < 2; i++)

@@ -20,10 +20,16 @@ struct header {
 static struct header read_header(struct qe_bytes message)
 {
 	struct qe_reader reader = qe_reader_init(message);
+	struct header header;
 
-	return (struct header){qe_read_u16(&reader), qe_read_u8(&reader), qe_read_u8(&reader),
-		qe_read_u16(&reader), qe_read_u16(&reader), qe_read_u16(&reader),
-		qe_read_u16(&reader)};
+	header.id = qe_read_u16(&reader);
+	header.flags = qe_read_u8(&reader);
+	header.more_flags = qe_read_u8(&reader);
+	header.questions = qe_read_u16(&reader);
+	header.answers = qe_read_u16(&reader);
+	header.authorities = qe_read_u16(&reader);
+	header.additionals = qe_read_u16(&reader);
+	return header;
 }
 
 static bool is_answer(const struct header *header)
