@@ -26,7 +26,7 @@
 
 #include "os/default_route.h"
 #include "os/forwarding.h"
-#include "os/helper_messages.h"
+#include "os/helper_checks.h"
 #include "os/helper_vpn.h"
 #include "os/names_socket.h"
 #include "os/namespace_lock.h"
@@ -53,46 +53,6 @@ struct state {
 	struct qe_host_dns dns;
 	int made; /* socket that goes with the answer, or -1 */
 };
-
-/* ---- what may be asked for ---- */
-
-static bool is_addr(const struct qe_addr *addr)
-{
-	return (addr->family == QE_FAMILY_IPV4 || addr->family == QE_FAMILY_IPV6) &&
-	       !qe_addr_is_loopback(addr) && !qe_addr_is_multicast(addr);
-}
-
-static bool is_interface_addr(const struct qe_prefix *prefix)
-{
-	return is_addr(&prefix->addr) && !qe_addr_is_unspecified(&prefix->addr) &&
-	       prefix->length <= qe_addr_bits(&prefix->addr);
-}
-
-static bool is_prefix(const struct qe_prefix *prefix)
-{
-	struct qe_prefix masked = *prefix;
-
-	if (!is_addr(&prefix->addr) || prefix->length > qe_addr_bits(&prefix->addr))
-		return false;
-	qe_prefix_mask(&masked);
-	return qe_prefix_compare(&masked, prefix) == 0;
-}
-
-/* A default route like any other would take what the daemon itself sends to its peers. */
-static bool is_route(const struct qe_prefix *prefix)
-{
-	return is_prefix(prefix) && prefix->length > 0;
-}
-
-static bool has_only(
-	const struct qe_helper_request *request, bool (*good)(const struct qe_prefix *))
-{
-	for (size_t i = 0; i < request->n; i++) {
-		if (!good(&request->prefixes[i]))
-			return false;
-	}
-	return true;
-}
 
 /* ---- the journal ---- */
 
@@ -172,7 +132,7 @@ static enum qe_error change_addr(struct state *state, const struct qe_helper_req
 	const struct qe_prefix *prefix = &request->prefixes[0];
 	unsigned index;
 
-	if (request->n != 1 || !has_only(request, is_interface_addr))
+	if (request->n != 1 || !qe_helper_has_only(request, qe_helper_is_interface_addr))
 		return QE_ERR_RANGE;
 	QE_TRY(note(state, QE_JOURNAL_INTERFACE, state->interface));
 	QE_TRY(find_interface(state, &index));
@@ -196,7 +156,7 @@ static enum qe_error change_routes(struct state *state, const struct qe_helper_r
 	enum qe_error first = QE_OK;
 	unsigned index;
 
-	if (!has_only(request, is_route))
+	if (!qe_helper_has_only(request, qe_helper_is_route))
 		return QE_ERR_RANGE;
 	QE_TRY(note(state, QE_JOURNAL_INTERFACE, state->interface));
 	QE_TRY(find_interface(state, &index));
@@ -236,11 +196,6 @@ static const struct {
 	enum qe_family family;
 } all_families[] = {{QE_HELPER_IPV4, QE_FAMILY_IPV4}, {QE_HELPER_IPV6, QE_FAMILY_IPV6}};
 
-static bool is_of_families(const struct qe_helper_request *request)
-{
-	return request->n == 0 && !(request->flags & ~(QE_HELPER_IPV4 | QE_HELPER_IPV6));
-}
-
 static enum qe_error change_default(struct state *state, unsigned index, size_t i, bool take)
 {
 	enum qe_helper_flag flag = all_families[i].flag;
@@ -263,7 +218,7 @@ static enum qe_error take_defaults(struct state *state, const struct qe_helper_r
 	enum qe_error first = QE_OK;
 	unsigned index;
 
-	if (!is_of_families(request))
+	if (!qe_helper_is_of_families(request))
 		return QE_ERR_RANGE;
 	QE_TRY(need_journal(state));
 	if (state->vpn.plan || state->vpn.is_held)
@@ -300,7 +255,7 @@ static enum qe_error forward(struct state *state, const struct qe_helper_request
 	uint8_t families = request->flags;
 	enum qe_error first = QE_OK;
 
-	if (!is_of_families(request))
+	if (!qe_helper_is_of_families(request))
 		return QE_ERR_RANGE;
 	QE_TRY(need_journal(state));
 	if (families != 0)
@@ -314,26 +269,6 @@ static enum qe_error forward(struct state *state, const struct qe_helper_request
 	return first;
 }
 
-static bool has_only_of(const struct qe_prefix *prefixes, size_t n, size_t most,
-	bool (*good)(const struct qe_prefix *))
-{
-	for (size_t i = 0; i < n && i < most; i++) {
-		if (!good(&prefixes[i]))
-			return false;
-	}
-	return n <= most;
-}
-
-#define ALL_OF(gateway, list, good) \
-	has_only_of((gateway)->list, (gateway)->n_##list, \
-		sizeof((gateway)->list) / sizeof((gateway)->list[0]), good)
-
-static bool is_gateway(const struct qe_nft_gateway *gateway)
-{
-	return ALL_OF(gateway, masquerade, is_prefix) && ALL_OF(gateway, named, is_route) &&
-	       ALL_OF(gateway, networks, is_route);
-}
-
 static enum qe_error set_gateway(struct state *state, const struct qe_helper_request *request,
 	struct qe_helper_answer *answer)
 {
@@ -344,7 +279,7 @@ static enum qe_error set_gateway(struct state *state, const struct qe_helper_req
 	QE_TRY(need_journal(state));
 	if (!(request->flags & QE_HELPER_ON))
 		return undo_one(state, QE_JOURNAL_NFT, table);
-	if (!is_gateway(&request->gateway))
+	if (!qe_helper_is_gateway(&request->gateway))
 		return QE_ERR_RANGE;
 	QE_TRY(qe_nft_check_gateway(state->interface, &why));
 	(void)take_lock(state);
@@ -406,14 +341,6 @@ static enum qe_error make_names_socket(struct state *state, const struct qe_help
 
 /* ---- names ---- */
 
-/* It goes into files that others read. */
-static bool is_domain(const char *domain)
-{
-	return domain[0] != '.' && strspn(domain, "abcdefghijklmnopqrstuvwxyz"
-						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-						  "0123456789-.") == strlen(domain);
-}
-
 static enum qe_error set_dns(struct state *state, const struct qe_helper_request *request,
 	struct qe_helper_answer *answer)
 {
@@ -421,7 +348,7 @@ static enum qe_error set_dns(struct state *state, const struct qe_helper_request
 	char domain[QE_HELPER_DOMAIN_MAX + 1] = "";
 
 	memcpy(domain, request->domain, request->n);
-	if (!is_domain(domain))
+	if (!qe_helper_is_domain(domain))
 		return QE_ERR_RANGE;
 	QE_TRY(need_journal(state));
 	state->dns.journal = state->journal;
@@ -544,20 +471,6 @@ static enum qe_error perform(struct state *state, const struct qe_helper_request
 	return QE_ERR_RANGE;
 }
 
-static bool is_whole(const struct qe_helper_request *request, size_t len)
-{
-	bool domain = request->kind == QE_HELPER_SET_DNS;
-	size_t head = offsetof(struct qe_helper_request, prefixes);
-	size_t each = domain ? 1 : sizeof(request->prefixes[0]);
-	size_t body = len >= head ? qe_helper_body_size(request) : 0;
-
-	if (body > 0)
-		return request->n == 0 && len == head + body;
-	return len >= head &&
-	       request->n <= (domain ? QE_HELPER_DOMAIN_MAX : QE_HELPER_PREFIXES_MAX) &&
-	       len == head + request->n * each;
-}
-
 /* The socket that was made, if any, is the daemon's alone then. */
 static bool send_answer(struct state *state, int fd, struct qe_helper_answer *answer, bool dns)
 {
@@ -591,7 +504,7 @@ static bool serve_one(struct state *state, int fd)
 
 	if (n < 0 && errno == EINTR)
 		return true;
-	if (n <= 0 || !is_whole(&request, (size_t)n))
+	if (n <= 0 || !qe_helper_is_whole(&request, (size_t)n))
 		return false;
 	answer.number = request.number;
 	answer.error = perform(state, &request, &answer);
