@@ -13,8 +13,6 @@
  * anything. It is replaced only when what it is made of changes, and then as a whole; if that
  * fails, the one before stays in effect.
  */
-#include "daemon/vpn.h"
-
 #include <errno.h>
 #include <stdlib.h>
 
@@ -22,188 +20,11 @@
 #include "base/time.h"
 #include "crypto/node_id.h"
 #include "daemon/configured.h"
-#include "daemon/portal.h"
 #include "daemon/vpn_check.h"
-#include "daemon/vpn_report.h"
-#include "daemon/vpn_watch.h"
+#include "daemon/vpn_internal.h"
 
-/* How long it may take until it is said that it does not succeed. */
-constexpr qe_time patience = 30 * QE_SECOND;
 /* What is told so soon after a change of ours is our own doing. */
 constexpr qe_time own_doing = QE_SECOND / 2;
-
-struct qe_vpn {
-	struct qe_vpn_settings settings;
-	const struct qe_endpoints *endpoints;
-	struct qe_naming *naming; /* NULL: not yet */
-	struct qe_addr overlay;   /* this node's own */
-	struct qe_alarm alarm;    /* the end of patience */
-	bool on;
-	bool only; /* programs have asked for a plan of theirs, which stands when it is off, too */
-	bool has_interface;
-	bool was_wanted; /* by the configuration that was looked at last */
-	struct qe_node_id via;
-
-	enum qe_vpn_state state;
-	char reason[160];
-	qe_time since;      /* the state is that */
-	qe_time lost_at;    /* it was not connected any more, or yet */
-	bool has_connected; /* since it is on */
-	bool ipv4, ipv6;    /* that the gateway carries */
-
-	struct qe_vpn_plan plan; /* in effect while it is on */
-
-	struct qe_vpn_watch *watch;
-	bool is_lost;   /* others have taken away a part of the plan, and it cannot be put back */
-	qe_time put_at; /* the plan was given to the helper last */
-	struct qe_portal *portal;
-	qe_time portal_until; /* web and names go beside the tunnel; 0: they do not */
-	struct qe_alarm portal_alarm;
-};
-
-/* ---- the gateway ---- */
-
-static const struct qe_config *config_of(const struct qe_vpn *vpn)
-{
-	return qe_directory_config(vpn->settings.directory);
-}
-
-/* NULL if it is no peer any more. */
-static const struct qe_config_peer *gateway_of(const struct qe_vpn *vpn)
-{
-	const struct qe_config *config = config_of(vpn);
-
-	for (size_t i = 0; i < config->n_peers; i++) {
-		if (qe_node_id_equal(&config->peers[i].id, &vpn->via))
-			return &config->peers[i];
-	}
-	return nullptr;
-}
-
-static void format_gateway(const struct qe_vpn *vpn, char to[static QE_NAME_MAX + 1])
-{
-	const struct qe_config_peer *peer = gateway_of(vpn);
-
-	if (peer)
-		qe_peer_label(to, peer);
-	else
-		qe_node_id_format(to, &vpn->via);
-}
-
-/* ---- the state ---- */
-
-static json_t *record(const struct qe_vpn *vpn, enum qe_vpn_state before)
-{
-	const struct qe_config_peer *peer = gateway_of(vpn);
-	char id[QE_NODE_ID_TEXT_SIZE];
-
-	qe_node_id_format(id, &vpn->via);
-	return json_pack("{s:s, s:s, s:s?, s:s?, s:s}", "state", qe_vpn_state_name(vpn->state),
-		"before", qe_vpn_state_name(before), "reason",
-		vpn->reason[0] ? vpn->reason : nullptr, "node", peer ? peer->name : nullptr, "id",
-		id);
-}
-
-static json_t *event(const struct qe_vpn *vpn)
-{
-	return json_pack("{s:s, s:s?}", "state", qe_vpn_state_name(vpn->state), "reason",
-		vpn->reason[0] ? vpn->reason : nullptr);
-}
-
-static void tell(const struct qe_vpn *vpn, enum qe_vpn_state before)
-{
-	bool good = vpn->state == QE_VPN_OFF || vpn->state == QE_VPN_CONNECTED ||
-		    vpn->state == QE_VPN_CONNECTING;
-	char label[QE_NAME_MAX + 1];
-
-	format_gateway(vpn, label);
-	qe_log(vpn->settings.log, good ? QE_LOG_INFO : QE_LOG_WARN, "vpn", label,
-		"VPN mode: %s, by way of %s%s%s", qe_vpn_state_name(vpn->state), label,
-		vpn->reason[0] ? ": " : "", vpn->reason);
-	qe_audit_add(vpn->settings.audit, "vpn", record(vpn, before));
-	vpn->settings.notify(vpn->settings.ctx, event(vpn));
-}
-
-static void begin_to_wait(struct qe_vpn *vpn)
-{
-	vpn->lost_at = qe_clock_now();
-	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, vpn->lost_at + patience);
-}
-
-/* The one place where the state changes. A reason that changes while the state does not is shown,
- * but is no news. */
-static void enter(struct qe_vpn *vpn, enum qe_vpn_state state, const char *reason)
-{
-	enum qe_vpn_state before = vpn->state;
-	struct qe_text to = qe_text_init(vpn->reason, sizeof(vpn->reason));
-
-	qe_text_add(&to, reason);
-	if (state == before)
-		return;
-	if (state == QE_VPN_CONNECTED)
-		vpn->has_connected = true;
-	if (before == QE_VPN_CONNECTED)
-		begin_to_wait(vpn);
-	if (state == QE_VPN_CONNECTED && vpn->naming)
-		qe_naming_connected(vpn->naming);
-	vpn->state = state;
-	vpn->since = qe_clock_now();
-	tell(vpn, before);
-}
-
-/* What does not mend itself; nothing is added if there is no such thing. */
-static void add_obstacle(
-	const struct qe_vpn *vpn, const struct qe_exit_status *exit, struct qe_text *reason)
-{
-	const struct qe_config *config = config_of(vpn);
-	const struct qe_config_peer *peer = gateway_of(vpn);
-	char label[QE_NAME_MAX + 1];
-
-	format_gateway(vpn, label);
-	if (!peer || !qe_configured_is_exit(config, (size_t)(peer - config->peers)))
-		qe_text_addf(reason, "%s may not be a way to everywhere any more", label);
-	else if (exit->answers && exit->announced && !exit->ipv4 && !exit->ipv6)
-		qe_text_addf(reason, "%s does not offer a way to the Internet", label);
-}
-
-/* What is likely to pass. */
-static void add_delay(
-	const struct qe_vpn *vpn, const struct qe_exit_status *exit, struct qe_text *reason)
-{
-	char label[QE_NAME_MAX + 1];
-
-	format_gateway(vpn, label);
-	if (!exit->up)
-		qe_text_addf(reason, "no link to %s", label);
-	else if (!exit->answers)
-		qe_text_addf(reason, "%s does not answer", label);
-	else if (!exit->announced)
-		qe_text_addf(reason, "%s has not said yet what it offers", label);
-}
-
-static enum qe_vpn_state assess(struct qe_vpn *vpn, struct qe_text *reason)
-{
-	size_t slot = qe_node_find_peer(vpn->settings.node, &vpn->via);
-	struct qe_exit_status exit = qe_node_exit_status(vpn->settings.node, slot);
-
-	vpn->ipv4 = exit.ipv4;
-	vpn->ipv6 = exit.ipv6;
-	add_obstacle(vpn, &exit, reason);
-	if (reason->len > 0)
-		return QE_VPN_BLOCKED;
-	add_delay(vpn, &exit, reason);
-	if (reason->len == 0)
-		return QE_VPN_CONNECTED;
-	if (qe_portal_found(vpn->portal)) {
-		*reason = qe_text_init(reason->at, reason->size);
-		qe_text_add(reason, qe_portal_found(vpn->portal));
-		return QE_VPN_BLOCKED;
-	}
-	if (vpn->state != QE_VPN_CONNECTED &&
-		qe_time_since(vpn->lost_at, qe_clock_now()) >= patience)
-		return QE_VPN_BLOCKED;
-	return vpn->has_connected ? QE_VPN_RECONNECTING : QE_VPN_CONNECTING;
-}
 
 /* ---- the plan ---- */
 
@@ -215,10 +36,10 @@ static struct qe_helper *helper_of(const struct qe_vpn *vpn)
 static enum qe_error make_plan(
 	const struct qe_vpn *vpn, struct qe_vpn_plan *ret_plan, struct qe_text *why)
 {
-	const struct qe_config *config = config_of(vpn);
+	const struct qe_config *config = vpn_config(vpn);
 	const struct qe_vpn_facts facts = {
 		.overlay = &vpn->overlay,
-		.gateway = gateway_of(vpn),
+		.gateway = vpn_gateway(vpn),
 	};
 	enum qe_error error = qe_vpn_make_plan(ret_plan, config, &facts, vpn->settings.netlink);
 
@@ -259,7 +80,7 @@ static enum qe_error put_plan(struct qe_vpn *vpn, struct qe_text *why)
 static void tell_naming(struct qe_vpn *vpn)
 {
 	if (vpn->naming)
-		qe_naming_set_vpn(vpn->naming, vpn->on ? gateway_of(vpn) : nullptr);
+		qe_naming_set_vpn(vpn->naming, vpn->on ? vpn_gateway(vpn) : nullptr);
 }
 
 /* While it is on: what fails leaves the plan of before in effect. */
@@ -361,12 +182,12 @@ void qe_vpn_run(struct qe_vpn *vpn)
 
 	if (!vpn->on || !vpn->has_interface)
 		return;
-	enter(vpn, assess(vpn, &reason), text);
+	vpn_enter(vpn, vpn_assess(vpn, &reason), text);
 	if (vpn->state == QE_VPN_CONNECTED) {
 		shut_portal(vpn);
 		qe_portal_stop(vpn->portal);
 	} else {
-		qe_portal_look(vpn->portal, config_of(vpn)->vpn.captive_portal);
+		qe_portal_look(vpn->portal, vpn_config(vpn)->vpn.captive_portal);
 	}
 }
 
@@ -410,9 +231,9 @@ static void begin(struct qe_vpn *vpn)
 {
 	vpn->on = true;
 	vpn->has_connected = false;
-	begin_to_wait(vpn);
+	vpn_begin_to_wait(vpn);
 	tell_naming(vpn);
-	enter(vpn, QE_VPN_CONNECTING, "");
+	vpn_enter(vpn, QE_VPN_CONNECTING, "");
 	qe_vpn_run(vpn);
 }
 
@@ -423,7 +244,7 @@ enum qe_error qe_vpn_up(struct qe_vpn *vpn, const char *via, struct qe_text *why
 	size_t found = 0;
 
 	QE_TRY(qe_vpn_find_gateway(&found, directory, via, why));
-	gateway = &config_of(vpn)->peers[found].id;
+	gateway = &vpn_config(vpn)->peers[found].id;
 	if (vpn->on && (!via || qe_node_id_equal(gateway, &vpn->via)))
 		return QE_OK;
 	if (!vpn->on)
@@ -439,23 +260,23 @@ static enum qe_error put_only_plan(const struct qe_vpn *vpn, struct qe_text *why
 {
 	struct qe_vpn_plan plan;
 
-	qe_vpn_make_only_plan(&plan, config_of(vpn), &vpn->overlay);
+	qe_vpn_make_only_plan(&plan, vpn_config(vpn), &vpn->overlay);
 	return qe_helper_vpn(helper_of(vpn), &plan, why);
 }
 
 enum qe_error qe_vpn_only(struct qe_vpn *vpn, json_t **ret_answer, struct qe_text *why)
 {
-	const struct qe_config_peer *gateway = vpn->on ? gateway_of(vpn) : nullptr;
+	const struct qe_config_peer *gateway = vpn->on ? vpn_gateway(vpn) : nullptr;
 	size_t found = 0;
 
 	if (!gateway) {
 		QE_TRY(qe_vpn_find_gateway(&found, vpn->settings.directory, nullptr, why));
-		gateway = &config_of(vpn)->peers[found];
+		gateway = &vpn_config(vpn)->peers[found];
 	}
 	if (!vpn->on && !vpn->only)
 		QE_TRY(put_only_plan(vpn, why));
 	vpn->only = true;
-	*ret_answer = qe_vpn_only_json(config_of(vpn), gateway);
+	*ret_answer = qe_vpn_only_json(vpn_config(vpn), gateway);
 	return QE_OK;
 }
 
@@ -485,7 +306,7 @@ enum qe_error qe_vpn_down(struct qe_vpn *vpn, struct qe_text *why)
 	qe_portal_stop(vpn->portal);
 	set_portal(vpn, 0);
 	(void)!qe_loop_set_alarm(vpn->settings.loop, &vpn->alarm, QE_TIME_NEVER);
-	enter(vpn, QE_VPN_OFF, "");
+	vpn_enter(vpn, QE_VPN_OFF, "");
 	return set_exit(vpn, nullptr, why);
 }
 
@@ -509,7 +330,7 @@ static void log_failure(const struct qe_vpn *vpn, const char *text)
 /* What was asked for by hand stays, unless the configuration says anew what is to be. */
 void qe_vpn_reconfigure(struct qe_vpn *vpn)
 {
-	bool wanted = config_of(vpn)->vpn.enabled, changed = wanted != vpn->was_wanted;
+	bool wanted = vpn_config(vpn)->vpn.enabled, changed = wanted != vpn->was_wanted;
 	char text[400] = "";
 	struct qe_text why = qe_text_init(text, sizeof(text));
 
@@ -565,9 +386,9 @@ static enum qe_error resume(struct qe_vpn *vpn, struct qe_text *why)
 
 	error = qe_vpn_find_gateway(&found, settings->directory, settings->before, why);
 	if (error == QE_OK)
-		error = set_exit(vpn, &config_of(vpn)->peers[found].id, why);
+		error = set_exit(vpn, &vpn_config(vpn)->peers[found].id, why);
 	if (error == QE_OK)
-		error = block(vpn, &config_of(vpn)->peers[found].id, why);
+		error = block(vpn, &vpn_config(vpn)->peers[found].id, why);
 	if (error != QE_OK) {
 		qe_text_add(why, "; it stands since a daemon before this one: \"quicether repair\" "
 				 "opens the host");
@@ -592,12 +413,12 @@ enum qe_error qe_vpn_new(
 	vpn->alarm.ring = patience_ends;
 	vpn->portal_alarm.ring = portal_time_ends;
 	vpn->since = qe_clock_now();
-	vpn->was_wanted = config_of(vpn)->vpn.enabled;
+	vpn->was_wanted = vpn_config(vpn)->vpn.enabled;
 	error = make_portal(vpn);
 	if (error == QE_OK)
 		error = qe_vpn_watch_new(&vpn->watch, settings->loop, put_back, vpn);
 	if (error == QE_OK && vpn->was_wanted)
-		error = block(vpn, qe_vpn_configured_exit(config_of(vpn)), why);
+		error = block(vpn, qe_vpn_configured_exit(vpn_config(vpn)), why);
 	else if (error == QE_OK && settings->before[0])
 		error = resume(vpn, why);
 	if (error != QE_OK) {
@@ -635,9 +456,9 @@ struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye)
 	if (!vpn)
 		return nullptr;
 	if (vpn->on && goodbye == QE_GOODBYE)
-		enter(vpn, QE_VPN_OFF, "the daemon ends");
+		vpn_enter(vpn, QE_VPN_OFF, "the daemon ends");
 	else if (vpn->on)
-		enter(vpn, QE_VPN_BLOCKED, "the daemon ends, and what blocks stays");
+		vpn_enter(vpn, QE_VPN_BLOCKED, "the daemon ends, and what blocks stays");
 	set_portal(vpn, 0);
 	vpn->portal = qe_portal_free(vpn->portal);
 	vpn->watch = qe_vpn_watch_free(vpn->watch);
@@ -655,7 +476,7 @@ json_t *qe_vpn_status(const struct qe_vpn *vpn)
 	return qe_vpn_report_json(&(struct qe_vpn_report){
 		.state = vpn->state,
 		.reason = vpn->reason[0] ? vpn->reason : nullptr,
-		.via = vpn->on ? gateway_of(vpn) : nullptr,
+		.via = vpn->on ? vpn_gateway(vpn) : nullptr,
 		.since = vpn->since,
 		.ipv4 = vpn->on && vpn->ipv4,
 		.ipv6 = vpn->on && vpn->ipv6,
