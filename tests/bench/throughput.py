@@ -59,13 +59,16 @@ def spawn_iperf(tunnel, seconds, *options, start=1):
     which TCP looks for its pace, does not count; or more of them."""
     server = tunnel.host(2).spawn('iperf3-server', 'iperf3', '-s', '-1', '--forceflush')
     server.wait_said('Server listening')
-    return tunnel.host(1).spawn('iperf3', 'iperf3', '-c', tunnel.address(2), '-t', seconds, '-O', start, '-J', *options)
+    return tunnel.host(1).spawn('iperf3', 'iperf3', '-c', tunnel.address(2), '-t', seconds, '-O', start, '-J', *options), server
 
 
-def iperf_result(client, seconds):
-    """Returns Gbit/s, and the bytes that were carried in all."""
+def iperf_result(pair, seconds):
+    """Returns Gbit/s, and the bytes that were carried in all. The server ends later by as long as the path is."""
+    client, server = pair
     if client.wait(seconds + 30):
+        server.stop()
         raise Failed(f'iperf3 says: {json.loads(client.said()).get("error")}')
+    server.wait(30)
     said = json.loads(client.said())
     return said['end']['sum_received']['bits_per_second'] / 1e9, sum(part['sum']['bytes'] for part in said['intervals'])
 
