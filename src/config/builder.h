@@ -59,8 +59,6 @@ void qe_builder_read_flags(
 void qe_builder_check(struct qe_builder *builder);
 /* What [vpn] and [dns] say, against each other and against the peers. */
 void qe_builder_check_vpn(struct qe_builder *builder);
-/* The index of the peer with that name or NodeId; SIZE_MAX if there is none, or text is NULL. */
-size_t qe_config_find_peer(const struct qe_config *config, const char *text);
 
 /* "/etc/quicether/config.toml", "QUICETHER_NETWORK_MTU", "--mtu" or "default". */
 void qe_origin_add_where(struct qe_text *to, const struct qe_config *config,

@@ -226,8 +226,9 @@ static enum qe_error join_forward(struct qe_config *config)
 	return QE_OK;
 }
 
-/* No name is a NodeId. */
-size_t qe_config_find_peer(const struct qe_config *config, const char *text)
+/* The index of the peer with that name or NodeId, none of which is the other; SIZE_MAX if there is
+ * none, or text is NULL. */
+static size_t find_peer(const struct qe_config *config, const char *text)
 {
 	struct qe_node_id id;
 	bool is_id = text && qe_node_id_parse(&id, text) == QE_OK;
@@ -244,8 +245,8 @@ size_t qe_config_find_peer(const struct qe_config *config, const char *text)
 
 static void find_gateways(struct qe_config *config)
 {
-	config->default_gateway = qe_config_find_peer(config, config->overlay.default_gateway);
-	config->vpn_gateway = config->vpn.via ? qe_config_find_peer(config, config->vpn.via)
+	config->default_gateway = find_peer(config, config->overlay.default_gateway);
+	config->vpn_gateway = config->vpn.via ? find_peer(config, config->vpn.via)
 					      : config->default_gateway;
 }
 

@@ -522,8 +522,9 @@ bool qe_type_split_host(
 	return true;
 }
 
-/* A name of digits and dots is a mistyped address: resolvers would guess. */
-bool qe_type_is_host(const char *host)
+/* Whether it is an address that something can be sent to, or may be the name of a host. One of
+ * digits and dots is a mistyped address: resolvers would guess. */
+static bool is_host(const char *host)
 {
 	bool dotted = host[strspn(host, "0123456789.")] == '\0';
 
@@ -538,7 +539,7 @@ static bool parse_host_port(void *to, const char *text,
 
 	if (!qe_type_split_host(host, sizeof host, &endpoint.port, text, QE_PORT_DEFAULT))
 		return qe_type_refuse(problem, text, "is not a host and a port from 1 to 65535");
-	if (!qe_type_is_host(host))
+	if (!is_host(host))
 		return qe_type_refuse(problem, text, "has neither an address nor a name of a host");
 	if (!qe_type_take_string(&endpoint.host, host, problem))
 		return false;

@@ -19,5 +19,3 @@ void qe_type_done_string(void *value);
  * host: size bytes. */
 bool qe_type_split_host(
 	char *host, size_t size, uint16_t *ret_port, const char *text, uint16_t fallback);
-/* Whether it is an address that something can be sent to, or may be the name of a host. */
-bool qe_type_is_host(const char *host);
