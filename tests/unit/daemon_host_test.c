@@ -3,36 +3,16 @@
  * root; without it the tests are skipped. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/gateway.h"
 #include "daemon/host.h"
+#include "isolated.h"
 #include "net/addr.h"
 #include "os/tun.h"
-#include "random.h"
-
-static bool isolated;
-
-static int isolate(void **state)
-{
-	isolated = unshare(CLONE_NEWNET) == 0;
-	return random_setup(state);
-}
-
-static struct qe_config *parse(const char *text)
-{
-	static struct qe_diagnostics diagnostics;
-	const struct qe_config_inputs inputs = {};
-	struct qe_config *config = nullptr;
-	struct qe_bytes bytes = {(const uint8_t *)text, strlen(text)};
-
-	assert_int_equal(
-		qe_config_parse(&config, &inputs, "test.toml", bytes, &diagnostics), QE_OK);
-	return config;
-}
+#include "parse.h"
 
 /* The host has an interface "other" with an address and a route. */
 struct host {

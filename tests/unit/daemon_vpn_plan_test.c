@@ -2,38 +2,18 @@
 /* Which networks of a host count as its LAN, and what else a plan is made of. In a network
  * namespace of the test's own: needs root; without it the tests are skipped. */
 #define _GNU_SOURCE
-#include <sched.h>
 #include <string.h>
 
 #include "daemon/vpn_plan.h"
+#include "isolated.h"
 #include "net/addr.h"
 #include "os/tun.h"
-#include "random.h"
+#include "parse.h"
 
 #define GATE \
 	"[[peers]]\nname = \"gate\"\nid = \"oz2mrw5ugm4ttcsqcdlwk3ocehjqzjcp\"\n" \
 	"addresses = [\"100.64.0.2\"]\nexit = true\n"
 #define OWN "[network]\ntun_addr = [\"10.77.0.1/24\"]\n"
-
-static bool isolated;
-
-static int isolate(void **state)
-{
-	isolated = unshare(CLONE_NEWNET) == 0;
-	return random_setup(state);
-}
-
-static struct qe_config *parse(const char *text)
-{
-	static struct qe_diagnostics diagnostics;
-	const struct qe_config_inputs inputs = {};
-	struct qe_config *config = nullptr;
-	struct qe_bytes bytes = {(const uint8_t *)text, strlen(text)};
-
-	assert_int_equal(
-		qe_config_parse(&config, &inputs, "test.toml", bytes, &diagnostics), QE_OK);
-	return config;
-}
 
 static struct qe_vpn_plan plan_of(const char *text, struct qe_netlink *netlink)
 {
