@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "crypto/random.h"
 #include "os/clock.h"
 #include "os/tcp.h"
 #include "proxy/client_internal.h"
@@ -28,6 +29,15 @@ void qe_clients_init(struct qe_clients *clients)
 	qe_list_init(&clients->list);
 }
 
+/* There may be a password in it. */
+void client_forget_input(struct client *client)
+{
+	if (client->in)
+		qe_wipe(client->in, client->n);
+	free(client->in);
+	client->in = nullptr;
+}
+
 void client_end(struct client *client, bool abort)
 {
 	struct qe_clients *all = client->all;
@@ -38,7 +48,7 @@ void client_end(struct client *client, bool abort)
 	(void)!qe_loop_set_alarm(all->loop, &client->alarm, QE_TIME_NEVER);
 	qe_tcp_close(client->watch.fd, abort);
 	qe_list_remove(&client->node);
-	free(client->in);
+	client_forget_input(client);
 	free(client);
 	all->n--;
 	all->left(all->ctx);

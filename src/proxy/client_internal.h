@@ -43,6 +43,7 @@ struct client {
 
 /* client.c */
 void client_set_deadline(struct client *client, qe_time at);
+void client_forget_input(struct client *client);
 void client_end(struct client *client, bool abort); /* it is gone then */
 /* When all has been said: what was said last is to arrive. */
 void client_leave(struct client *client);

@@ -37,10 +37,8 @@ static enum qe_error relay_early(struct client *client)
 
 	QE_TRY(pass_on(client, early));
 	client->at += early.len;
-	if (client->at == client->n) {
-		free(client->in);
-		client->in = nullptr;
-	}
+	if (client->at == client->n)
+		client_forget_input(client);
 	return QE_OK;
 }
 

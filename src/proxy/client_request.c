@@ -121,12 +121,13 @@ static enum qe_error take_login(struct client *client)
 {
 	struct qe_socks_login login = {};
 	size_t used = 0;
-
-	QE_TRY(qe_socks_read_login(input(client), &used, &login));
-	const bool known = qe_users_know(client->all->users, login.name, login.password);
+	const enum qe_error error = qe_socks_read_login(input(client), &used, &login);
+	const bool known = error == QE_OK &&
+			   qe_users_know(client->all->users, login.name, login.password);
 	const uint8_t answer[] = {1, known ? 0 : 1};
 
 	qe_wipe(&login, sizeof(login));
+	QE_TRY(error);
 	qe_wipe(client->in + client->at, used);
 	client->at += used;
 	if (!say(client, answer, sizeof(answer)))
@@ -179,8 +180,7 @@ static enum qe_error make_plain(struct client *client, const struct qe_http_requ
 		return -ENOMEM;
 	head = qe_http_rewrite(in, (struct qe_bytes){client->in, request->head_len});
 	memcpy(in + head, client->in + request->head_len, rest);
-	qe_wipe(client->in, request->head_len);
-	free(client->in);
+	client_forget_input(client);
 	client->in = in;
 	client->n = head + rest;
 	client->plain_http = true;
@@ -192,10 +192,11 @@ static enum qe_error take_http_request(struct client *client)
 {
 	struct qe_http_request request = {};
 
-	QE_TRY(qe_http_read_request(input(client), &request));
-	const bool known = may_use(client, request.login);
+	const enum qe_error error = qe_http_read_request(input(client), &request);
+	const bool known = error == QE_OK && may_use(client, request.login);
 
 	qe_wipe(request.login, sizeof(request.login));
+	QE_TRY(error);
 	if (!known) {
 		(void)say_http(client, QE_HTTP_LOGIN_REQUIRED, "Name and password are required");
 		client_leave(client);

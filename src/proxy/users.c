@@ -52,22 +52,26 @@ static enum qe_error add_lines(
 	struct qe_users *users, const char *text, size_t len, unsigned *ret_line)
 {
 	char line[2 * (word_max + 2)];
+	enum qe_error error = QE_OK;
 
-	for (size_t at = 0; at < len;) {
+	for (size_t at = 0; error == QE_OK && at < len;) {
 		const char *end = memchr(text + at, '\n', len - at);
 		const size_t n = end ? (size_t)(end - text) - at : len - at;
 
 		++*ret_line;
-		if (n >= sizeof(line) || memchr(text + at, 0, n))
-			return QE_ERR_SYNTAX;
+		if (n >= sizeof(line) || memchr(text + at, 0, n)) {
+			error = QE_ERR_SYNTAX;
+			break;
+		}
 		memcpy(line, text + at, n);
 		line[n] = '\0';
 		line[strcspn(line, "\r")] = '\0';
 		at += n + 1;
 		if (line[0] && line[0] != '#')
-			QE_TRY(add_user(users, line));
+			error = add_user(users, line);
 	}
 	qe_wipe(line, sizeof(line));
+	QE_TRY(error);
 	return users->n > 0 ? QE_OK : QE_ERR_NOT_FOUND;
 }
 
@@ -141,16 +145,16 @@ static bool is_equal(const uint8_t *a, const uint8_t *b)
 bool qe_users_know(const struct qe_users *users, const char *name, const char *password)
 {
 	struct user asked;
+	const bool can_tell = hash(users, asked.name, name) == QE_OK &&
+			      hash(users, asked.password, password) == QE_OK;
 	bool known = false;
 
-	if (hash(users, asked.name, name) != QE_OK ||
-		hash(users, asked.password, password) != QE_OK)
-		return false;
-	for (size_t i = 0; i < users->n; i++) {
+	for (size_t i = 0; can_tell && i < users->n; i++) {
 		const bool is_name = is_equal(asked.name, users->list[i].name);
 		const bool is_password = is_equal(asked.password, users->list[i].password);
 
 		known |= is_name & is_password;
 	}
+	qe_wipe(&asked, sizeof(asked));
 	return known;
 }
