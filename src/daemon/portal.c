@@ -100,11 +100,11 @@ static void look(struct qe_alarm *alarm, qe_time)
 
 	if (error == QE_OK)
 		return;
-	if (portal->url[0])
+	if (portal->url[0]) {
 		take_answer(portal, nullptr, qe_error_text(error));
-	else {
-		take_hint(portal);
+	} else {
 		look_again(portal, interval);
+		take_hint(portal); /* after which there may be no need to look */
 	}
 }
 
