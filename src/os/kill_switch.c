@@ -84,21 +84,14 @@ static const struct rule translating[] = {
 	{PORTAL, "meta mark $beside ip6 saddr @own6 masquerade"},
 };
 
-/* Redirects and advertisements are routers', and no business of a host that sends. */
-static const struct rule leaving[] = {
-	{0, "oifname \"lo\" accept"},
-	{ONLY, "meta mark $only oifname != $tun goto refused"},
-	/* Of such a program's sockets, and late answers to those that are gone. */
-	{ONLY, "meta mark != $beside oifname != $tun ip saddr @own4 goto refused"},
-	{ONLY, "meta mark != $beside oifname != $tun ip6 saddr @own6 goto refused"},
-	{SYSTEM, "meta mark $beside accept comment \"the tunnel itself, and quicether bypass\""},
-	{ALL, "udp sport 68 udp dport 67 accept comment \"DHCP\""},
-	{ALL, "ip6 saddr fe80::/10 ip6 daddr { ff02::1:2, ff05::1:3 } udp sport 546 udp dport 547 "
-	      "accept comment \"DHCPv6\""},
-	{ALL, "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } "
-	      "ip6 hoplimit 255 accept comment \"who is on the cable\""},
-	{ALL, "icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } "
-	      "ip6 hoplimit 1 accept"},
+/* Into the tunnel, as most packets go; names are to be asked there of the plan's servers alone. */
+static const struct rule inside[] = {
+	{DNS, "meta mark != $beside meta l4proto { tcp, udp } th dport 53 goto names"},
+	{0, "accept"},
+};
+
+/* Where the host's own packets may go, and those of others. */
+static const struct rule elsewhere[] = {
 	{DNS, "meta l4proto { tcp, udp } th dport 53 goto names"},
 	{SYSTEM, "oifname $tun accept"},
 	{STRICT, "ip daddr @excluded4 accept"},
@@ -109,18 +102,29 @@ static const struct rule leaving[] = {
 	{ALL, "goto refused"},
 };
 
+/* Redirects and advertisements are routers', and no business of a host that sends. */
+static const struct rule leaving[] = {
+	{0, "oifname vmap { \"lo\" : accept, $tun : goto inside }"},
+	{ONLY, "meta mark $only goto refused"},
+	/* Of such a program's sockets, and late answers to those that are gone. */
+	{ONLY, "meta mark != $beside ip saddr @own4 goto refused"},
+	{ONLY, "meta mark != $beside ip6 saddr @own6 goto refused"},
+	{SYSTEM, "meta mark $beside accept comment \"the tunnel itself, and quicether bypass\""},
+	{ALL, "udp sport 68 udp dport 67 accept comment \"DHCP\""},
+	{ALL, "ip6 saddr fe80::/10 ip6 daddr { ff02::1:2, ff05::1:3 } udp sport 546 udp dport 547 "
+	      "accept comment \"DHCPv6\""},
+	{ALL, "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } "
+	      "ip6 hoplimit 255 accept comment \"who is on the cable\""},
+	{ALL, "icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } "
+	      "ip6 hoplimit 1 accept"},
+	{0, "goto elsewhere"},
+};
+
 /* Containers and virtual machines: their packets are not marked, nor is the way of one to another
  * that of the host. What comes out of the tunnel is the overlay's. */
 static const struct rule passing[] = {
 	{SYSTEM, "iifname $tun accept"},
-	{DNS, "meta l4proto { tcp, udp } th dport 53 goto names"},
-	{SYSTEM, "oifname $tun accept"},
-	{STRICT, "ip daddr @excluded4 accept"},
-	{STRICT, "ip6 daddr @excluded6 accept"},
-	{STRICT, nullptr},
-	{PART, "ip daddr @included4 goto refused"},
-	{PART, "ip6 daddr @included6 goto refused"},
-	{ALL, "goto refused"},
+	{0, "goto elsewhere"},
 };
 
 static const struct rule names[] = {
@@ -138,6 +142,8 @@ static const struct rule refused[] = {
 static const struct chain chains[] = {
 	{0, "chain refused {", RULES(refused)},
 	{DNS, "chain names {", RULES(names)},
+	{0, "chain inside {", RULES(inside)},
+	{0, "chain elsewhere {", RULES(elsewhere)},
 	{0, "chain arriving {\n\t\ttype filter hook prerouting priority raw; policy accept;",
 		RULES(arriving)},
 	{SYSTEM, "chain marking {\n\t\ttype filter hook prerouting priority mangle; policy accept;",
