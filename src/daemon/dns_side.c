@@ -17,9 +17,13 @@ constexpr qe_time CLIENT_PATIENCE = 6 * QE_SECOND; /* for one question and its a
 
 /* 100 a second and 200 at once: more than a browser with many pages asks. Members differ by
  * address, which the node has checked. */
-static const struct qe_dns_limits limits_of_members = {
-	.members = true, .burst = 200, .interval = 10 * QE_MILLISECOND, .waiting_max = 64};
-static const struct qe_dns_limits limits_of_host = {.waiting_max = QE_DNS_WAITING};
+static const struct qe_dns_limits limits_of_members = {.members = true,
+	.burst = 200,
+	.interval = 10 * QE_MILLISECOND,
+	.waiting_max = 64,
+	.owner_waiting_max = QE_DNS_EXCHANGES / 2};
+static const struct qe_dns_limits limits_of_host = {
+	.waiting_max = QE_DNS_WAITING, .owner_waiting_max = QE_DNS_WAITING};
 
 struct listener {
 	struct qe_watch udp, tcp; /* fd -1: none */

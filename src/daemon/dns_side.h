@@ -8,7 +8,7 @@
 #include "dns/forwarder.h"
 #include "os/loop.h"
 
-#define QE_DNS_LISTENERS_MAX 128
+#define QE_DNS_LISTENERS_MAX 256
 #define QE_DNS_CLIENTS_MAX 32          /* connections at a time; then the oldest goes */
 #define QE_DNS_CLIENTS_OF_SOURCE_MAX 8 /* of members */
 

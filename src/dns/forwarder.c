@@ -14,7 +14,7 @@ constexpr qe_time IN_ALL = 5 * QE_SECOND;           /* after that most clients h
 constexpr uint32_t FAILURE_TTL = 1;                 /* RFC 9520, section 3.2: at least */
 constexpr qe_time SHUNNED = 10 * QE_SECOND;         /* servers that did not answer come last */
 constexpr unsigned TRIES_MAX = 8;
-constexpr size_t SOURCES = 1024; /* those that share a place share its bounds */
+constexpr size_t SOURCES = 1024; /* or members; those that share a place share its bounds */
 constexpr size_t SHUNNED_MAX = 16;
 
 struct source {
@@ -27,7 +27,7 @@ struct waiter {
 	struct qe_list in; /* the exchange's, or the free ones */
 	struct qe_dns_client client;
 	struct qe_dns_query query;
-	struct source *source;
+	struct source *source, *owner;
 };
 
 struct exchange {
@@ -59,7 +59,7 @@ struct qe_dns_forwarder {
 	struct qe_list in_use, free_exchanges, free_waiters;
 	struct exchange exchanges[QE_DNS_EXCHANGES];
 	struct waiter waiters[QE_DNS_WAITING];
-	struct source sources[SOURCES];
+	struct source sources[SOURCES], owners[SOURCES];
 	struct shunned shunned[SHUNNED_MAX];
 	size_t next_shunned;
 	struct qe_dns_forwarder_counts counts;
@@ -162,6 +162,7 @@ static struct waiter *take_waiter(struct qe_dns_forwarder *forwarder, struct qe_
 	qe_list_remove(&waiter->in);
 	qe_list_append(&forwarder->free_waiters, &waiter->in);
 	waiter->source->waiting--;
+	waiter->owner->waiting--;
 	return waiter;
 }
 
@@ -372,6 +373,12 @@ static struct source *source_of(struct qe_dns_forwarder *forwarder, const struct
 	return &forwarder->sources[(x ^ x >> 31) % SOURCES];
 }
 
+/* All addresses that are nobody's are as one owner's. */
+static struct source *owner_of(struct qe_dns_forwarder *forwarder, const struct qe_addr *addr)
+{
+	return &forwarder->owners[qe_dns_zone_owner(forwarder->zone, addr) % SOURCES];
+}
+
 static bool may_ask(struct qe_dns_forwarder *forwarder, struct source *source, qe_time now)
 {
 	const struct qe_dns_limits *limits = &forwarder->limits;
@@ -411,34 +418,40 @@ static struct exchange *take_exchange(
 	return exchange;
 }
 
-static bool wait_for(struct qe_dns_forwarder *forwarder, struct exchange *exchange,
-	const struct qe_dns_client *client, const struct qe_dns_query *query, struct source *source)
+static void wait_for(struct qe_dns_forwarder *forwarder, struct exchange *exchange,
+	const struct qe_dns_client *client, const struct qe_dns_query *query, struct source *source,
+	struct source *owner)
 {
 	struct waiter *waiter;
 
-	if (qe_list_empty(&forwarder->free_waiters))
-		return false;
 	waiter = QE_CONTAINER_OF(forwarder->free_waiters.next, struct waiter, in);
 	qe_list_remove(&waiter->in);
 	qe_list_append(&exchange->waiters, &waiter->in);
 	waiter->client = *client;
 	waiter->query = *query;
 	waiter->source = source;
+	waiter->owner = owner;
 	source->waiting++;
-	return true;
+	owner->waiting++;
 }
 
 static void forward(struct qe_dns_forwarder *forwarder, const struct qe_dns_client *client,
 	const struct qe_dns_query *query, struct source *source, qe_time now)
 {
 	struct exchange *exchange = find_exchange(forwarder, &query->question);
+	struct source *owner = owner_of(forwarder, &client->from.addr);
 	bool is_new = !exchange;
+	bool may = !qe_list_empty(&forwarder->free_waiters) &&
+		   owner->waiting < forwarder->limits.owner_waiting_max;
 
-	if (is_new && !qe_list_empty(&forwarder->free_waiters))
+	if (is_new && may)
 		exchange = take_exchange(forwarder, &query->question);
-	if (!exchange || !wait_for(forwarder, exchange, client, query, source)) {
+	if (!exchange || !may) {
 		give_up(forwarder, client, query);
-	} else if (is_new) {
+		return;
+	}
+	wait_for(forwarder, exchange, client, query, source, owner);
+	if (is_new) {
 		forwarder->counts.forwarded++;
 		exchange->ends = now + IN_ALL;
 		begin(forwarder, exchange, now);

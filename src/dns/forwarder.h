@@ -44,6 +44,8 @@ struct qe_dns_limits {
 	unsigned burst;       /* questions of a source, an IPv4 address or IPv6 /64, at once */
 	qe_time interval;     /* then one each; 0: no such limit */
 	unsigned waiting_max; /* of a source */
+	/* Of all sources of a member: so many questions that are under way at most are its own. */
+	unsigned owner_waiting_max;
 };
 
 struct qe_dns_forwarder_counts {

@@ -42,6 +42,7 @@ struct qe_dns_zone {
 	size_t n_overlay;
 	struct domain *domains; /* the longest suffix first */
 	size_t n_domains;
+	struct qe_dns_owners owners;
 	struct servers host, members;
 	struct qe_addr exit_addrs[2];
 	size_t n_exit_addrs;
@@ -206,6 +207,7 @@ static enum qe_error make(struct qe_dns_zone *zone, const struct qe_dns_settings
 	QE_TRY(make_network(zone, from->network));
 	QE_TRY(make_nodes(zone, from));
 	QE_TRY(make_overlay(zone, from));
+	QE_TRY(qe_dns_owners_init(&zone->owners, from->owners, from->n_owners));
 	zone->host = make_servers(from->upstream, from->n_upstream);
 	zone->members = make_servers(from->members_upstream, from->n_members_upstream);
 	zone->n_exit_addrs = from->n_exit_addrs < 2 ? from->n_exit_addrs : 2;
@@ -237,6 +239,7 @@ struct qe_dns_zone *qe_dns_zone_free(struct qe_dns_zone *zone)
 	free(zone->addrs);
 	free(zone->reverses);
 	free(zone->overlay);
+	qe_dns_owners_done(&zone->owners);
 	free(zone->domains);
 	free(zone);
 	return nullptr;
@@ -365,6 +368,11 @@ bool qe_dns_zone_answer(const struct qe_dns_zone *zone, const struct qe_dns_ques
 	if (answer_reverse(zone, name, ret_own) || answer_special(name, ret_own))
 		return true;
 	return !find_domain(zone, name) && answer_dotless(question, ret_own);
+}
+
+uint32_t qe_dns_zone_owner(const struct qe_dns_zone *zone, const struct qe_addr *addr)
+{
+	return qe_dns_owners_find(&zone->owners, addr);
 }
 
 size_t qe_dns_zone_servers(const struct qe_dns_zone *zone, const struct qe_dns_name *name,

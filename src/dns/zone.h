@@ -7,6 +7,7 @@
 #pragma once
 
 #include "dns/message.h"
+#include "dns/owners.h"
 
 #define QE_DNS_SERVERS_MAX 8
 #define QE_DNS_TOP "internal"
@@ -31,6 +32,8 @@ struct qe_dns_settings {
 	size_t n_overlay;
 	const struct qe_dns_domain *domains;
 	size_t n_domains;
+	const struct qe_dns_owner *owners; /* of the addresses that members ask from */
+	size_t n_owners;
 	/* Asked for this host: the gateway's resolver, or servers that the user names. None: every
 	 * such question fails at once. */
 	struct qe_endpoint upstream[QE_DNS_SERVERS_MAX];
@@ -55,6 +58,8 @@ struct qe_dns_zone *qe_dns_zone_free(struct qe_dns_zone *zone); /* NULL-safe */
  * points into the zone. */
 bool qe_dns_zone_answer(const struct qe_dns_zone *zone, const struct qe_dns_question *question,
 	bool member, struct qe_dns_own *ret_own);
+/* The member whose address it is; 0: unknown. */
+uint32_t qe_dns_zone_owner(const struct qe_dns_zone *zone, const struct qe_addr *addr);
 /* Whom to ask otherwise; 0: nobody. */
 size_t qe_dns_zone_servers(const struct qe_dns_zone *zone, const struct qe_dns_name *name,
 	bool member, struct qe_endpoint to[QE_DNS_SERVERS_MAX]);

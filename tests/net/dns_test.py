@@ -187,7 +187,7 @@ def is_answered(host):
     """A question that comes too soon after the storm is dropped, too."""
     try:
         return ask(host, 'www.inter.test', server=GATE_INSIDE[0], timeout=0.5).rcode == NOERROR
-    except TimeoutError:
+    except OSError:
         return False
 
 
@@ -199,6 +199,22 @@ def check_storm(internet, gate):
     print(f'{sent} questions, {grown} KiB more')
     assert grown < 8192, grown
     wait_until('the member is answered again', lambda: is_answered(internet.laptop))
+
+
+def occupy(host):
+    """Takes port 53 as a name server for all addresses does; returns how to give it up."""
+    sockets = [host.socket(kind=kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+    for one in sockets:
+        one.bind(('0.0.0.0', 53))
+    sockets[1].listen()
+    return lambda: [one.close() for one in sockets]
+
+
+def check_occupied(internet, gate, give_up):
+    """Another program has the gateway's port 53, and then gives it up."""
+    gate.daemon.wait_said('another program has it')
+    give_up()
+    wait_until('the member is answered', lambda: is_answered(internet.laptop), deadline=30)
 
 
 def main():
@@ -213,9 +229,11 @@ def main():
         laptop, gate = internet.nodes()
         with laptop.config.open('a') as config:
             config.write('[dns]\ndomains = {"corp.example" = "203.0.113.53"}\n')
+        give_up = occupy(gate.host)
         for node in gate, laptop:
             node.start()
         laptop.wait_connected(gate)
+        check_occupied(internet, gate, give_up)
         capture = internet.laptop.capture('eth0', 'port', 53)
         laptop.run('vpn', 'up', '--socket', laptop.socket)
         check_internet(internet)

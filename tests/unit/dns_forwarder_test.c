@@ -302,7 +302,8 @@ static void stop(struct qe_dns_zone *zone)
 	qe_dns_zone_free(zone);
 }
 
-static const struct qe_dns_limits unlimited = {.waiting_max = QE_DNS_WAITING};
+static const struct qe_dns_limits unlimited = {
+	.waiting_max = QE_DNS_WAITING, .owner_waiting_max = QE_DNS_WAITING};
 
 static void run_world(bool with_good)
 {
@@ -376,8 +377,11 @@ static void test_joined_and_kept(void **)
 /* What one source cannot get, another still does. */
 static void test_limits(void **)
 {
-	static const struct qe_dns_limits limits = {
-		.members = true, .burst = 50, .interval = 10 * QE_MILLISECOND, .waiting_max = 20};
+	static const struct qe_dns_limits limits = {.members = true,
+		.burst = 50,
+		.interval = 10 * QE_MILLISECOND,
+		.waiting_max = 20,
+		.owner_waiting_max = QE_DNS_WAITING};
 	struct qe_dns_zone *zone = make_zone(1);
 	char name[80];
 
@@ -401,6 +405,41 @@ static void test_limits(void **)
 	}
 	assert_int_equal(counts()->dropped, 980 + 80);
 	assert_int_equal(world.n_failed, 21);
+	stop(zone);
+}
+
+/* A member who has many addresses is one member: half of the places are for others. */
+static void test_owner(void **)
+{
+	static const struct qe_dns_limits limits = {.members = true,
+		.waiting_max = QE_DNS_WAITING,
+		.owner_waiting_max = QE_DNS_EXCHANGES / 2};
+	static const struct qe_dns_owner owners[] = {{{{QE_FAMILY_IPV4, {10, 0, 0, 0}}, 24}, 1},
+		{{{QE_FAMILY_IPV4, {10, 0, 0, 7}}, 32}, 2}};
+	const struct qe_dns_settings settings = {.owners = owners,
+		.n_owners = 2,
+		.members_upstream = {{.addr = {QE_FAMILY_IPV4, {9, 9, 9, 0}}}},
+		.n_members_upstream = 1};
+	struct qe_dns_zone *zone;
+	char name[80];
+
+	assert_int_equal(qe_dns_zone_new(&zone, &settings), QE_OK);
+	start(&limits);
+	world.tempers[0] = SILENT;
+	qe_dns_forwarder_set_zone(world.forwarder, zone, world.now);
+	for (size_t i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "a%zu.more-than-sixteen-bytes.test.", i);
+		ask_for(i, name, 1, (uint8_t)(100 + i % 100));
+	}
+	assert_int_equal(counts()->forwarded, QE_DNS_EXCHANGES / 2);
+	assert_int_equal(world.n_failed, 1000 - QE_DNS_EXCHANGES / 2);
+	ask_for(1000, "ab.more-than-sixteen-bytes.test.", 1, 7);
+	assert_int_equal(counts()->forwarded, QE_DNS_EXCHANGES / 2 + 1);
+	run_until(world.now + 6 * QE_SECOND);
+	ask_for(1001, "ac.more-than-sixteen-bytes.test.", 1, 100);
+	assert_int_equal(counts()->forwarded, QE_DNS_EXCHANGES / 2 + 2);
+	run_until(world.now + 6 * QE_SECOND);
+	check_books();
 	stop(zone);
 }
 
@@ -538,6 +577,7 @@ int main(void)
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_joined_and_kept),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_circle),
 	};
