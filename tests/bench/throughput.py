@@ -73,8 +73,8 @@ def iperf_result(pair, seconds):
     return said['end']['sum_received']['bits_per_second'] / 1e9, sum(part['sum']['bytes'] for part in said['intervals'])
 
 
-def iperf(tunnel, seconds, *options):
-    return iperf_result(spawn_iperf(tunnel, seconds, *options), seconds)
+def iperf(tunnel, seconds, *options, start=1):
+    return iperf_result(spawn_iperf(tunnel, seconds, *options, start=start), seconds)
 
 
 def cpu_seconds(tunnel):
@@ -109,15 +109,29 @@ def ping_loaded(tunnel, seconds):
     iperf_result(load, seconds)
 
 
-def burst(tunnel, size, rate):
-    """Returns how many datagrams per second came, and whether all of that rate were sent and nearly all came."""
+def send_datagrams(tunnel, size, rate, milliseconds):
+    """Returns how many were sent, in how many microseconds, and how many came."""
     program = tunnel.programs['datagrams']
     receiver = tunnel.host(2).spawn('datagrams', program, 'receive', tunnel.address(2), PORT)
     receiver.wait_said('ready')
-    words = program, 'send', tunnel.address(2), PORT, size, round(rate), BURST_MS
+    words = program, 'send', tunnel.address(2), PORT, size, round(rate), milliseconds
     sent, microseconds = map(int, tunnel.host(1).run(*words).stdout.split())
     receiver.wait()
-    came = int(receiver.said().split()[-1])
+    return sent, microseconds, int(receiver.said().split()[-1])
+
+
+def send_steadily(tunnel, size, rate, milliseconds):
+    """Returns how many came, which are nearly all of that rate."""
+    sent, _, came = send_datagrams(tunnel, size, rate, milliseconds)
+    wanted = (1 - LOSS_MAX) * rate * milliseconds / 1000
+    if min(sent, came) < wanted:
+        raise Failed(f'{sent} datagrams of {size} bytes were sent, and {came} came, of {rate} a second for {milliseconds} ms')
+    return came
+
+
+def burst(tunnel, size, rate):
+    """Returns how many datagrams per second came, and whether all of that rate were sent and nearly all came."""
+    sent, microseconds, came = send_datagrams(tunnel, size, rate, BURST_MS)
     if came < (1 - LOSS_MAX) * sent:
         return 0, False
     return came / microseconds * 1e6, sent > 0.95 * rate * microseconds / 1e6
