@@ -77,14 +77,19 @@ enum qe_exit qe_command_stop(const struct qe_args *args)
 		return qe_stop_what_is_left(args, &why);
 	if (error != QE_OK)
 		return qe_fail_call(args, error, &why);
+	bool blocks = json_is_true(json_object_get(result, "blocks"));
+
 	json_decref(result);
 	if (!wait_for_end(args))
 		return qe_fail(args, QE_EXIT_ERROR, "the daemon was told to stop, but still runs");
 	if (!qe_args_get(args, "hold"))
 		return qe_finish_stop(args);
 	if (qe_args_get(args, "json"))
-		return qe_print_json(json_pack("{s:b}", "stopped", 1));
-	printf("Stopped.\n");
+		return qe_print_json(json_pack("{s:b, s:b}", "stopped", 1, "blocks", blocks));
+	printf("Stopped.%s\n",
+		blocks ? " The host stays blocked: \"quicether start\" goes on in VPN "
+			 "mode, \"quicether repair\" opens the host."
+		       : "");
 	return QE_EXIT_OK;
 }
 

@@ -142,6 +142,43 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, struct qe_helper *helpe
 	return add_addrs(helper, config, why);
 }
 
+static enum qe_error restore_addr(
+	struct qe_helper *helper, const struct qe_addr *addr, uint8_t length, struct qe_text *why)
+{
+	enum qe_error error = qe_helper_add_addr(helper, addr, length);
+
+	if (error == QE_OK || error == -EEXIST)
+		return QE_OK;
+	if (why->len > 0)
+		qe_text_add(why, "; ");
+	return explain_addr(error, addr, length, why);
+}
+
+/* The kernel takes IPv6's addresses from an interface that goes down, and not IPv4's. One failure
+ * does not keep it from the rest. */
+enum qe_error qe_host_restore(struct qe_helper *helper, const struct qe_config *config,
+	const struct qe_addr *overlay, struct qe_text *why)
+{
+	const struct qe_config_list *addrs = &config->network.tun_addr;
+	enum qe_error first = qe_helper_add_addr(helper, overlay, 128);
+
+	if (first == QE_OK || first == -EEXIST)
+		first = qe_helper_add_routes(helper, &overlay_network, 1, nullptr);
+	if (first == -EEXIST || first == QE_ERR_UNSUPPORTED)
+		first = QE_OK;
+	if (first != QE_OK)
+		qe_text_addf(why, "the overlay's address and route cannot be put back: %s",
+			qe_error_text(first));
+	for (size_t i = 0; i < addrs->n; i++) {
+		enum qe_error error = restore_addr(
+			helper, &addrs->addrs[i].addr, addrs->addrs[i].prefix.length, why);
+
+		if (first == QE_OK)
+			first = error;
+	}
+	return first;
+}
+
 static bool has_addr(const struct qe_config *config, const struct qe_interface_addr *addr)
 {
 	const struct qe_config_list *addrs = &config->network.tun_addr;

@@ -21,6 +21,10 @@ enum qe_error qe_host_set_up(struct qe_netlink *netlink, struct qe_helper *helpe
 	const struct qe_config *config, const struct qe_addr *overlay, bool *ret_overlay,
 	struct qe_text *why);
 
+/* The same addresses and route, for an interface that has been down and is up again. */
+enum qe_error qe_host_restore(struct qe_helper *helper, const struct qe_config *config,
+	const struct qe_addr *overlay, struct qe_text *why);
+
 /* The interface's addresses as another configuration has them. On an error *why names each that
  * could not be changed. */
 enum qe_error qe_host_change_addrs(struct qe_helper *helper, const struct qe_config *from,

@@ -363,7 +363,8 @@ static void handle_stop(void *ctx, struct qe_rpc_call *call, const json_t *param
 		qe_rpc_fail(call, QE_RPC_INVALID_PARAMS, "hold is to be a boolean");
 		return;
 	}
-	qe_rpc_answer(call, json_object());
+	qe_rpc_answer(
+		call, json_pack("{s:b}", "blocks", hold && qe_vpn_blocks(service->settings.vpn)));
 	service->settings.stop(service->settings.ctx, hold);
 }
 

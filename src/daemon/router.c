@@ -18,6 +18,7 @@ struct qe_router {
 	struct qe_gateway *gateway;
 	struct qe_lan *lan;
 	struct qe_router_sink sink;
+	struct qe_addr overlay; /* the node's own */
 };
 
 /* "All", which is what is accepted where nothing is said, does not go that far. */
@@ -172,6 +173,11 @@ static void say_routes_failed(const struct qe_router *router, enum qe_error erro
 		"the host's routes cannot be changed: %s", qe_error_text(error));
 }
 
+static void say_addresses_failed(const struct qe_router *router, const char *why)
+{
+	qe_log(router->log, QE_LOG_ERROR, "addresses_failed", nullptr, "%s", why);
+}
+
 void qe_router_set_route(struct qe_router *router, const struct qe_prefix *prefix, bool wanted)
 {
 	enum qe_error error;
@@ -188,6 +194,20 @@ void qe_router_host_changed(struct qe_router *router)
 	qe_host_routes_host_changed(router->routes);
 	if (router->config->network.exit)
 		guard(router);
+}
+
+enum qe_error qe_router_restore(struct qe_router *router)
+{
+	char text[400] = "";
+	struct qe_text why = qe_text_init(text, sizeof(text));
+	enum qe_error error = qe_host_restore(
+		router->helper, router->config, &router->overlay, &why);
+
+	if (error != QE_OK)
+		say_addresses_failed(router, text);
+	qe_host_routes_lost(router->routes);
+	qe_router_run(router);
+	return error;
 }
 
 void qe_router_run(struct qe_router *router)
@@ -283,6 +303,7 @@ enum qe_error qe_router_start(struct qe_router *router, struct qe_loop *loop,
 
 	router->loop = loop;
 	router->sink = *sink;
+	router->overlay = *overlay;
 	QE_TRY(qe_host_set_up(netlink, router->helper, router->config, overlay, &has_overlay, why));
 	if (!has_overlay)
 		qe_log(router->log, QE_LOG_WARN, "no_ipv6", nullptr,
@@ -315,7 +336,7 @@ void qe_router_reconfigure(struct qe_router *router, const struct qe_config *con
 	enum qe_error error;
 
 	if (qe_host_change_addrs(router->helper, router->config, config, &why) != QE_OK)
-		qe_log(router->log, QE_LOG_ERROR, "addresses_failed", nullptr, "%s", text);
+		say_addresses_failed(router, text);
 	router->config = config;
 	guard(router);
 	forward(router);

@@ -54,6 +54,9 @@ void qe_router_reconfigure(struct qe_router *router, const struct qe_config *con
 void qe_router_set_route(struct qe_router *router, const struct qe_prefix *prefix, bool wanted);
 /* Addresses or routes have changed, but for the interface's own. */
 void qe_router_host_changed(struct qe_router *router);
+/* The interface has been down and is up again: what it has lost is put back, but for VPN mode's
+ * share. On an error some of it is missing. */
+enum qe_error qe_router_restore(struct qe_router *router);
 /* Anything has, a cable perhaps. */
 void qe_router_link_changed(struct qe_router *router);
 /* Does what has come up; cheap when that is nothing. */

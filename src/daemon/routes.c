@@ -35,6 +35,7 @@ struct entry {
 	struct qe_host_route route;
 	enum form has, should; /* should: as decided last */
 	bool wanted, dirty;
+	bool may_stand; /* though it seems lost */
 };
 
 struct change {
@@ -54,6 +55,7 @@ struct qe_host_routes {
 	size_t n_underlay;
 	bool defaults, over_lan, vpn;
 	bool has_ipv4_default, has_ipv6_default;
+	bool defaults_failed; /* one of them may be there all the same */
 
 	struct entry *entries;
 	size_t n_entries;
@@ -259,10 +261,19 @@ static void flush(struct batch *batch)
 	(void)!(batch->add ? qe_helper_add_routes : qe_helper_remove_routes)(
 		batch->routes->helper, batch->prefixes, batch->n, batch->errors);
 	for (size_t i = 0; i < batch->n; i++) {
-		if (batch->errors[i] != QE_OK)
+		bool stands = batch->entries[i]->may_stand && batch->errors[i] == -EEXIST;
+
+		if (batch->errors[i] != QE_OK && !stands)
 			note_failure(batch, i);
 	}
 	batch->n = 0;
+}
+
+static void begin(struct batch *batch, struct qe_host_routes *routes, bool add)
+{
+	batch->routes = routes;
+	batch->add = add;
+	batch->n = batch->failed = 0;
 }
 
 static void put(struct batch *batch, struct entry *entry, const struct qe_prefix *prefix)
@@ -293,9 +304,7 @@ static void apply(struct qe_host_routes *routes, bool add)
 {
 	struct batch batch;
 
-	batch.routes = routes;
-	batch.add = add;
-	batch.n = batch.failed = 0;
+	begin(&batch, routes, add);
 	for (size_t i = 0; i < routes->n_entries; i++) {
 		struct entry *entry = &routes->entries[i];
 
@@ -341,9 +350,11 @@ static void apply_defaults(struct qe_host_routes *routes)
 	bool ipv6 = should_have_default(routes, QE_FAMILY_IPV6);
 	enum qe_error error;
 
-	if (ipv4 == routes->has_ipv4_default && ipv6 == routes->has_ipv6_default)
+	if (ipv4 == routes->has_ipv4_default && ipv6 == routes->has_ipv6_default &&
+		!routes->defaults_failed)
 		return;
 	error = qe_helper_take_defaults(routes->helper, ipv4, ipv6);
+	routes->defaults_failed = error != QE_OK;
 	routes->has_ipv4_default = ipv4 && error == QE_OK;
 	routes->has_ipv6_default = ipv6 && error == QE_OK;
 	if (error != QE_OK)
@@ -355,9 +366,7 @@ static void give_up(struct qe_host_routes *routes, struct entry *entry)
 {
 	struct batch batch;
 
-	batch.routes = routes;
-	batch.add = false;
-	batch.n = batch.failed = 0;
+	begin(&batch, routes, false);
 	put_form(&batch, entry, entry->has);
 	flush(&batch);
 	entry->has = NOTHING;
@@ -374,7 +383,7 @@ static void tidy(struct qe_host_routes *routes)
 			continue;
 		if (entry->route.state == QE_HOST_ROUTE_FAILED && entry->has != NOTHING)
 			give_up(routes, entry);
-		entry->dirty = false;
+		entry->dirty = entry->may_stand = false;
 		routes->entries[n++] = *entry;
 	}
 	routes->n_entries = n;
@@ -501,6 +510,18 @@ enum qe_error qe_host_routes_set(
 void qe_host_routes_host_changed(struct qe_host_routes *routes)
 {
 	routes->host_changed = true;
+}
+
+void qe_host_routes_lost(struct qe_host_routes *routes)
+{
+	for (size_t i = 0; i < routes->n_entries; i++) {
+		struct entry *entry = &routes->entries[i];
+
+		entry->may_stand |= entry->has != NOTHING;
+		entry->has = NOTHING;
+	}
+	routes->has_ipv4_default = routes->has_ipv6_default = false;
+	routes->settings_changed = true;
 }
 
 void qe_host_routes_set_vpn(struct qe_host_routes *routes, bool on)

@@ -54,6 +54,8 @@ enum qe_error qe_host_routes_set(
 enum qe_error qe_host_routes_set_underlay(
 	struct qe_host_routes *routes, const struct qe_prefix *hosts, size_t n);
 void qe_host_routes_host_changed(struct qe_host_routes *routes);
+/* The interface has been down and is up again: the kernel has taken them away. */
+void qe_host_routes_lost(struct qe_host_routes *routes);
 /* VPN mode has its own way for what no other route is for, which has taken the place of ours, or
  * has gone again. */
 void qe_host_routes_set_vpn(struct qe_host_routes *routes, bool on);

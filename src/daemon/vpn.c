@@ -56,25 +56,41 @@ static uint32_t portal_seconds(const struct qe_vpn *vpn)
 	return (uint32_t)((left + QE_SECOND - 1) / QE_SECOND);
 }
 
+static enum qe_error give_helper(
+	struct qe_vpn *vpn, const struct qe_vpn_plan *plan, struct qe_text *why)
+{
+	enum qe_error error = qe_helper_vpn(helper_of(vpn), plan, why);
+
+	vpn->put_at = qe_clock_now();
+	if (error == QE_OK)
+		vpn->leads_nowhere = vpn->interface_is_down;
+	else if (why->len == 0)
+		qe_text_add(why, qe_error_text(error));
+	return error;
+}
+
 static enum qe_error put_plan(struct qe_vpn *vpn, struct qe_text *why)
 {
 	struct qe_vpn_plan plan;
-	enum qe_error error;
 
 	QE_TRY(make_plan(vpn, &plan, why));
 	plan.portal_seconds = portal_seconds(vpn);
 	if (vpn->on && qe_vpn_same_plan(&plan, &vpn->plan))
 		return QE_OK;
-	error = qe_helper_vpn(helper_of(vpn), &plan, why);
-	vpn->put_at = qe_clock_now();
-	if (error != QE_OK && why->len == 0)
-		qe_text_add(why, qe_error_text(error));
-	if (error != QE_OK)
-		return error;
+	QE_TRY(give_helper(vpn, &plan, why));
 	vpn->plan = plan;
 	vpn->is_lost = false;
 	qe_router_set_vpn(vpn->settings.router, true);
 	return QE_OK;
+}
+
+/* Of programs that go another way, while the rest of the host does not. */
+static enum qe_error put_only_plan(struct qe_vpn *vpn, struct qe_text *why)
+{
+	struct qe_vpn_plan plan;
+
+	qe_vpn_make_only_plan(&plan, vpn_config(vpn), &vpn->overlay);
+	return give_helper(vpn, &plan, why);
 }
 
 static void tell_naming(struct qe_vpn *vpn)
@@ -94,19 +110,41 @@ static void renew_plan(struct qe_vpn *vpn)
 			"VPN mode stays as it was before the change: %s", text);
 }
 
-/* To put all of it back takes as little as to look what is missing. */
+/* All of it, which takes as little as to look what is missing. If that fails, what was before is in
+ * effect as far as it stands. */
+static enum qe_error put_anew(struct qe_vpn *vpn, struct qe_text *why)
+{
+	const struct qe_vpn_plan before = vpn->plan;
+	enum qe_error error;
+
+	vpn->plan = (struct qe_vpn_plan){};
+	error = vpn->on ? put_plan(vpn, why) : put_only_plan(vpn, why);
+	vpn->is_lost = error != QE_OK;
+	if (vpn->is_lost)
+		vpn->plan = before;
+	return error;
+}
+
+/* An interface that goes down takes its routes along: nobody has meant them. */
+static bool has_way_in(const struct qe_vpn *vpn)
+{
+	bool up;
+
+	return qe_netlink_is_up(vpn->settings.netlink, vpn_config(vpn)->network.tun_name, &up) ==
+		       QE_OK &&
+	       up;
+}
+
 static bool put_back(void *ctx)
 {
 	struct qe_vpn *vpn = ctx;
-	bool foreign = qe_time_since(vpn->put_at, qe_clock_now()) >= own_doing;
+	bool foreign = qe_time_since(vpn->put_at, qe_clock_now()) >= own_doing && has_way_in(vpn);
 	char text[400] = "";
 	struct qe_text why = qe_text_init(text, sizeof(text));
 
-	if (!vpn->on)
+	if (!vpn->on && !vpn->only)
 		return true;
-	vpn->plan = (struct qe_vpn_plan){};
-	vpn->is_lost = put_plan(vpn, &why) != QE_OK;
-	if (vpn->is_lost)
+	if (put_anew(vpn, &why) != QE_OK)
 		qe_log(vpn->settings.log, QE_LOG_ERROR, "vpn_lost", nullptr,
 			"another program has taken away a part of VPN mode, which cannot be put "
 			"back: %s",
@@ -115,6 +153,19 @@ static bool put_back(void *ctx)
 		qe_log(vpn->settings.log, QE_LOG_WARN, "vpn_restored", nullptr,
 			"another program has taken away a part of VPN mode: it is put back");
 	return !vpn->is_lost;
+}
+
+void qe_vpn_interface_changed(struct qe_vpn *vpn, bool up)
+{
+	char unheard[200];
+	struct qe_text why = qe_text_init(unheard, sizeof(unheard));
+
+	vpn->interface_is_down = !up;
+	vpn->leads_nowhere |= !up;
+	if (!vpn->on && !vpn->only)
+		vpn->leads_nowhere = !up;
+	else if (put_anew(vpn, &why) != QE_OK)
+		qe_vpn_watch_suspect(vpn->watch);
 }
 
 void qe_vpn_host_changed(struct qe_vpn *vpn)
@@ -255,14 +306,6 @@ enum qe_error qe_vpn_up(struct qe_vpn *vpn, const char *via, struct qe_text *why
 }
 
 /* ---- programs that go another way ---- */
-
-static enum qe_error put_only_plan(const struct qe_vpn *vpn, struct qe_text *why)
-{
-	struct qe_vpn_plan plan;
-
-	qe_vpn_make_only_plan(&plan, vpn_config(vpn), &vpn->overlay);
-	return qe_helper_vpn(helper_of(vpn), &plan, why);
-}
 
 enum qe_error qe_vpn_only(struct qe_vpn *vpn, json_t **ret_answer, struct qe_text *why)
 {
@@ -438,6 +481,11 @@ enum qe_error qe_vpn_start(struct qe_vpn *vpn, struct qe_text *why)
 	QE_TRY(put_plan(vpn, why));
 	begin(vpn);
 	return QE_OK;
+}
+
+bool qe_vpn_blocks(const struct qe_vpn *vpn)
+{
+	return vpn->on && vpn->plan.kill_switch;
 }
 
 void qe_vpn_set_endpoints(struct qe_vpn *vpn, const struct qe_endpoints *endpoints)

@@ -44,6 +44,8 @@ enum qe_error qe_vpn_new(
 struct qe_vpn *qe_vpn_free(struct qe_vpn *vpn, enum qe_goodbye goodbye);
 /* The interface is up: goes on with what was wanted. */
 enum qe_error qe_vpn_start(struct qe_vpn *vpn, struct qe_text *why);
+/* Whether what it has put on the host can stay to block it. */
+bool qe_vpn_blocks(const struct qe_vpn *vpn);
 /* Where peers are known to be; before the loop is turned. */
 void qe_vpn_set_endpoints(struct qe_vpn *vpn, const struct qe_endpoints *endpoints);
 /* Who is told when this host is to ask elsewhere for names; NULL: nobody any more. */
@@ -74,5 +76,7 @@ const struct qe_node_id *qe_vpn_configured_exit(const struct qe_config *config);
 void qe_vpn_run(struct qe_vpn *vpn);
 /* Addresses or networks of the host may be others. */
 void qe_vpn_host_changed(struct qe_vpn *vpn);
+/* The tunnel's interface has been down, and is up again or not yet. */
+void qe_vpn_interface_changed(struct qe_vpn *vpn, bool up);
 /* The configuration in effect is another one; before the one before is gone. */
 void qe_vpn_reconfigure(struct qe_vpn *vpn);

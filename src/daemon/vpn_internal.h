@@ -16,7 +16,9 @@ struct qe_vpn {
 	bool on;
 	bool only; /* programs have asked for a plan of theirs, which stands when it is off, too */
 	bool has_interface;
-	bool was_wanted; /* by the configuration that was looked at last */
+	bool interface_is_down; /* though it is there */
+	bool leads_nowhere;     /* the plan in effect was made while it was */
+	bool was_wanted;        /* by the configuration that was looked at last */
 	struct qe_node_id via;
 
 	enum qe_vpn_state state;

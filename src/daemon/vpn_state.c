@@ -105,7 +105,9 @@ static void add_obstacle(
 	char label[QE_NAME_MAX + 1];
 
 	format_gateway(vpn, label);
-	if (!peer || !qe_configured_is_exit(config, (size_t)(peer - config->peers)))
+	if (vpn->leads_nowhere)
+		qe_text_addf(reason, "the interface %s is down", config->network.tun_name);
+	else if (!peer || !qe_configured_is_exit(config, (size_t)(peer - config->peers)))
 		qe_text_addf(reason, "%s may not be a way to everywhere any more", label);
 	else if (exit->answers && exit->announced && !exit->ipv4 && !exit->ipv6)
 		qe_text_addf(reason, "%s does not offer a way to the Internet", label);

@@ -49,6 +49,11 @@ static void alarm_rings(struct qe_alarm *alarm, qe_time now)
 		look_at(watch, now + interval);
 }
 
+void qe_vpn_watch_suspect(struct qe_vpn_watch *watch)
+{
+	look_at(watch, qe_clock_now());
+}
+
 static enum qe_error watch_sockets(struct qe_vpn_watch *watch)
 {
 	for (size_t i = 0; i < QE_VPN_MONITOR_FDS; i++) {

@@ -11,4 +11,6 @@ struct qe_vpn_watch;
  * Nothing is owned. */
 enum qe_error qe_vpn_watch_new(
 	struct qe_vpn_watch **ret_watch, struct qe_loop *loop, bool (*lost)(void *ctx), void *ctx);
+/* Calls lost, as if such a thing had been seen. */
+void qe_vpn_watch_suspect(struct qe_vpn_watch *watch);
 struct qe_vpn_watch *qe_vpn_watch_free(struct qe_vpn_watch *watch); /* NULL-safe */

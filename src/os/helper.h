@@ -75,8 +75,8 @@ enum qe_error qe_helper_recover(struct qe_helper *helper, bool keep,
 	char ret_via[static QE_NODE_ID_TEXT_SIZE], struct qe_text *why);
 
 /* What the host is to be in VPN mode, in place of what it is, and without a gap; NULL: as before
- * it, and nothing that was kept stays either. Before the interface is there, a plan blocks what is
- * to go into it. On an error all is as it was before the call, and why
+ * it, and nothing that was kept stays either. While the interface is not there, or down, a plan
+ * blocks what is to go into it. On an error all is as it was before the call, and why
  * says what went wrong. QE_ERR_RANGE: no sound plan; QE_ERR_CONFLICT: somebody else uses the same
  * table, mark or rules; -ENOENT: there is no nft. */
 enum qe_error qe_helper_vpn(

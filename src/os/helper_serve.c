@@ -230,7 +230,8 @@ static enum qe_error take_defaults(struct state *state, const struct qe_helper_r
 		uint8_t flag = all_families[i].flag;
 		enum qe_error error = QE_OK;
 
-		if ((wanted & flag) != (state->defaults & flag))
+		/* One that is held may have gone with the interface. */
+		if ((wanted | state->defaults) & flag)
 			error = change_default(state, index, i, wanted & flag);
 		if (first == QE_OK)
 			first = error;

@@ -212,16 +212,17 @@ static enum qe_error set_table(struct qe_vpn_host *host, const struct qe_vpn_pla
 	const struct part *part, size_t family)
 {
 	struct table table = {.family = families[family].family};
-	unsigned index = if_nametoindex(host->interface);
 	char name[24];
+	bool up;
 
 	part->fill(&table, plan);
-	if (index == 0)
+	QE_TRY(qe_netlink_is_up(host->netlink, host->interface, &up));
+	if (!up)
 		leave_out_ways_in(&table);
 	snprintf(name, sizeof(name), "%s/%u", families[family].name, part->table);
 	QE_TRY(journal_change(host, QE_JOURNAL_ROUTES, name));
-	return qe_policy_table_set(
-		host->netlink, table.family, part->table, index, table.routes, table.n);
+	return qe_policy_table_set(host->netlink, table.family, part->table,
+		if_nametoindex(host->interface), table.routes, table.n);
 }
 
 static enum qe_error set_tables(struct qe_vpn_host *host, const struct qe_vpn_plan *plan)
@@ -427,8 +428,12 @@ static enum qe_error turn_off(struct qe_vpn_host *host, struct qe_text *why)
 			&undo, host->journal, host->is_held ? qe_vpn_is_block : is_vpn, nullptr);
 	if (error != QE_OK) {
 		roll_back(host);
-		qe_text_add(why, "not all could be undone, and so nothing is: "
-				 "\"quicether vpn panic-off\" does what can be done");
+		qe_text_add(
+			why, host->plan ? "not all could be undone, and so nothing is: "
+					  "\"quicether vpn panic-off\" does what can be done"
+					: "not all of what a daemon before this one has left could "
+					  "be undone: \"quicether repair\" tries again, once the "
+					  "daemon is stopped");
 		return error;
 	}
 	free(host->plan);

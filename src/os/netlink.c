@@ -18,6 +18,8 @@
 
 struct qe_netlink_monitor {
 	struct nl_sock *socket;
+	unsigned followed; /* 0: none */
+	bool was_down;
 };
 
 static const struct {
@@ -371,29 +373,58 @@ enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit,
 	return QE_OK;
 }
 
+static enum qe_error get_flags(
+	struct qe_netlink *netlink, const char *interface, unsigned *ret_flags)
+{
+	struct rtnl_link *link;
+
+	QE_TRY(qe_netlink_result(
+		netlink, rtnl_link_get_kernel(netlink->socket, 0, interface, &link)));
+	*ret_flags = rtnl_link_get_flags(link);
+	rtnl_link_put(link);
+	return QE_OK;
+}
+
 bool qe_netlink_has_carrier(struct qe_netlink *netlink, const char *interface)
 {
 	constexpr unsigned both = IFF_UP | IFF_RUNNING;
-	struct rtnl_link *link;
-	bool has;
+	unsigned flags = 0;
 
-	if (rtnl_link_get_kernel(netlink->socket, 0, interface, &link) < 0)
-		return false;
-	has = (rtnl_link_get_flags(link) & both) == both;
-	rtnl_link_put(link);
-	return has;
+	return get_flags(netlink, interface, &flags) == QE_OK && (flags & both) == both;
+}
+
+enum qe_error qe_netlink_is_up(struct qe_netlink *netlink, const char *interface, bool *ret_up)
+{
+	unsigned flags = 0;
+	enum qe_error error = get_flags(netlink, interface, &flags);
+
+	if (error != QE_OK && error != -ENODEV)
+		return error;
+	*ret_up = flags & IFF_UP;
+	return QE_OK;
 }
 
 /* ---- what changes ---- */
 
-static enum qe_error open_monitor(struct nl_sock **ret_socket)
+constexpr int links_buffer = 1 << 18; /* those of many containers at once */
+
+static int join(struct nl_sock *socket, bool links_only)
+{
+	if (links_only) {
+		(void)nl_socket_set_buffer_size(socket, links_buffer, 0);
+		return nl_socket_add_memberships(socket, RTNLGRP_LINK, 0);
+	}
+	return nl_socket_add_memberships(socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
+		RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, 0);
+}
+
+static enum qe_error open_monitor(struct nl_sock **ret_socket, bool links_only)
 {
 	struct nl_sock *socket = nullptr;
 	int result;
 
 	QE_TRY(open_socket(&socket));
-	result = nl_socket_add_memberships(socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
-		RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, 0);
+	result = join(socket, links_only);
 	if (result >= 0)
 		result = nl_socket_set_nonblocking(socket);
 	if (result < 0) {
@@ -404,10 +435,10 @@ static enum qe_error open_monitor(struct nl_sock **ret_socket)
 	return QE_OK;
 }
 
-enum qe_error qe_netlink_monitor_new(struct qe_netlink_monitor **ret_monitor)
+static enum qe_error new_monitor(struct qe_netlink_monitor **ret_monitor, bool links_only)
 {
-	struct qe_netlink_monitor *monitor = malloc(sizeof(*monitor));
-	enum qe_error error = monitor ? open_monitor(&monitor->socket) : -ENOMEM;
+	struct qe_netlink_monitor *monitor = calloc(1, sizeof(*monitor));
+	enum qe_error error = monitor ? open_monitor(&monitor->socket, links_only) : -ENOMEM;
 
 	if (error != QE_OK) {
 		free(monitor);
@@ -415,6 +446,16 @@ enum qe_error qe_netlink_monitor_new(struct qe_netlink_monitor **ret_monitor)
 	}
 	*ret_monitor = monitor;
 	return QE_OK;
+}
+
+enum qe_error qe_netlink_monitor_new(struct qe_netlink_monitor **ret_monitor)
+{
+	return new_monitor(ret_monitor, false);
+}
+
+enum qe_error qe_netlink_monitor_new_links(struct qe_netlink_monitor **ret_monitor)
+{
+	return new_monitor(ret_monitor, true);
 }
 
 struct qe_netlink_monitor *qe_netlink_monitor_free(struct qe_netlink_monitor *monitor)
@@ -430,15 +471,43 @@ int qe_netlink_monitor_fd(const struct qe_netlink_monitor *monitor)
 	return nl_socket_get_fd(monitor->socket);
 }
 
-/* Only that something has changed matters, so the messages are not even read whole; ENOBUFS says
+struct head {
+	struct nlmsghdr message;
+	struct ifinfomsg link;
+};
+
+static bool says_down(const struct head *head, ssize_t len, unsigned interface)
+{
+	return len >= (ssize_t)sizeof(*head) && head->message.nlmsg_type == RTM_NEWLINK &&
+	       head->link.ifi_index == (int)interface && head->link.ifi_change & IFF_UP &&
+	       !(head->link.ifi_flags & IFF_UP);
+}
+
+/* Mostly only that something has changed matters, so the messages are not read whole; ENOBUFS says
  * that there were too many of them. */
 bool qe_netlink_monitor_drain(struct qe_netlink_monitor *monitor)
 {
 	int fd = nl_socket_get_fd(monitor->socket);
+	struct head head;
 	bool any = false;
-	uint8_t bytes[16];
+	ssize_t len;
 
-	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
+	while ((len = recv(fd, &head, sizeof(head), MSG_DONTWAIT)) >= 0 || errno == ENOBUFS) {
 		any = true;
+		monitor->was_down |= len < 0 || says_down(&head, len, monitor->followed);
+	}
 	return any;
+}
+
+void qe_netlink_monitor_follow(struct qe_netlink_monitor *monitor, unsigned interface)
+{
+	monitor->followed = interface;
+}
+
+bool qe_netlink_monitor_was_down(struct qe_netlink_monitor *monitor)
+{
+	bool was_down = monitor->was_down;
+
+	monitor->was_down = false;
+	return was_down;
 }

@@ -51,11 +51,20 @@ enum qe_error qe_netlink_visit(struct qe_netlink *netlink, qe_host_visit *visit,
 
 /* Whether it is up and its cable, or what stands for one, is plugged in at both ends. */
 bool qe_netlink_has_carrier(struct qe_netlink *netlink, const char *interface);
+/* One that is not there is not up. */
+enum qe_error qe_netlink_is_up(struct qe_netlink *netlink, const char *interface, bool *ret_up);
 
-/* A descriptor that becomes readable when addresses, links or routes of the host change. */
+/* A descriptor that becomes readable when addresses, links or routes of the host change; or links
+ * alone. */
 struct qe_netlink_monitor;
 enum qe_error qe_netlink_monitor_new(struct qe_netlink_monitor **ret_monitor);
+enum qe_error qe_netlink_monitor_new_links(struct qe_netlink_monitor **ret_monitor);
 struct qe_netlink_monitor *qe_netlink_monitor_free(struct qe_netlink_monitor *monitor);
 int qe_netlink_monitor_fd(const struct qe_netlink_monitor *monitor);
 /* Takes away what has come; whether it was anything. */
 bool qe_netlink_monitor_drain(struct qe_netlink_monitor *monitor);
+/* The interface of that index is looked for in what comes. */
+void qe_netlink_monitor_follow(struct qe_netlink_monitor *monitor, unsigned interface);
+/* Whether it has been down, for a moment perhaps, or that cannot be known, in all that was drained
+ * since this was asked last. */
+bool qe_netlink_monitor_was_down(struct qe_netlink_monitor *monitor);

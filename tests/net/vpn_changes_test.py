@@ -135,6 +135,22 @@ def check_others(internet, laptop):
     laptop.daemon.wait_said('"event":"vpn_restored"')
 
 
+def check_interface(internet, laptop):
+    """The tunnel's own interface, which somebody else takes down: nothing goes beside it, and all is back with it."""
+    before = sorted(host_state.read(internet.laptop).splitlines())
+    internet.laptop.ip('link', 'set', 'quicether0', 'down')
+    wait_until('it says that it is blocked', lambda: state(laptop) == 'blocked' and 'quicether0 is down' in status(laptop)['reason'])
+    internet.laptop.run('nft', 'flush', 'ruleset')
+    wait_until('the kill switch is back', lambda: 'quicether_vpn' in internet.laptop.run('nft', 'list', 'tables').stdout)
+    assert not any(answers(internet.laptop, address, 0.2) for address in SERVER)
+    internet.laptop.ip('link', 'set', 'quicether0', 'up')
+    check_back('the tunnel down and up', laptop)
+    for _ in range(3):
+        internet.laptop.run('sh', '-c', 'ip link set quicether0 down; ip link set quicether0 up')
+        check_back('the tunnel down and up at once', laptop)
+    wait_until('the host is as before', lambda: sorted(host_state.read(internet.laptop).splitlines()) == before)
+
+
 class Machine:
     """A laptop's daemon that sleeps when told to: frozen, as by a suspend, while the clock of the machine goes on."""
 
@@ -201,6 +217,7 @@ def main():
             check_switch(internet, laptop)
             check_better_route(internet, laptop)
             check_others(internet, laptop)
+            check_interface(internet, laptop)
             check_sleep(internet, laptop, gate, machine)
             check_sleep_elsewhere(internet, laptop, machine)
             assert services.sources('udp') == set(GATE), services.seen

@@ -99,7 +99,7 @@ def setting(name, value=0):
 
 def check_hold(node, before):
     start_in_vpn_mode(node)
-    assert say(node, 'stop', '--hold').strip() == 'Stopped.'
+    assert say(node, 'stop', '--hold').startswith('Stopped. The host stays blocked: ')
     assert blocks(node)
     start_in_vpn_mode(node)
     node.daemon.stop()
