@@ -201,7 +201,6 @@ static void write_link(struct qe_shard *shard, struct shard_link *slink)
 		return;
 	}
 	shard->counters.ignored += qe_link_take_ignored(slink->link);
-	qe_link_sent(slink->link, shard->now);
 	set_link_timer(shard, slink);
 	if (slink->peer == nullptr)
 		return;

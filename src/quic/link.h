@@ -115,8 +115,6 @@ enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t
  * qe_link_input; a link that has been idle or unanswered too long gives QE_ERR_CLOSED. */
 enum qe_error qe_link_timer(struct qe_link *link, qe_time now);
 qe_time qe_link_deadline(const struct qe_link *link);
-/* After a run of qe_link_write and qe_link_send: for the pacer. */
-void qe_link_sent(struct qe_link *link, qe_time now);
 
 /* Queue a control message of at most QE_LINK_CONTROL_MAX bytes. QE_ERR_FULL when too much waits
  * for the peer already, QE_ERR_BLOCKED before the link is established. */

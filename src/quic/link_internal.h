@@ -34,6 +34,13 @@ struct link_large {
 	qe_time answered_at;
 };
 
+struct link_pace {
+	uint64_t widest;  /* congestion window so far */
+	uint64_t per_mib; /* how long a MiB takes */
+	qe_time ahead;    /* so much time may have been used in advance */
+	qe_time free_at;  /* when all that was sent has had its time */
+};
+
 constexpr size_t LINK_BUNDLE_MAX = 32;
 
 /* Small IP packets that leave together, oldest first. */
@@ -82,6 +89,7 @@ struct qe_link {
 		      [QE_RESET_TOKEN_SIZE]; /* what the peer would reset it with */
 	size_t n_tokens;
 	struct link_large large;
+	struct link_pace pace;
 
 	qe_time now;          /* of the call under way, for the callbacks */
 	enum qe_ecn ecn_seen; /* on the UDP datagram being read */
@@ -89,7 +97,6 @@ struct qe_link {
 	qe_time last_input, unanswered_since;
 	qe_time next_ready_check;
 	uint64_t key_updated_at; /* packets sent by then */
-	size_t unpaced;          /* bytes written that the pacer has not been told of */
 	uint64_t packets_seen;   /* received and authenticated, when last looked */
 	uint64_t ignored, told;  /* not taken, when last looked; of these, told to the owner */
 	bool probe;
@@ -129,6 +136,14 @@ enum qe_error link_send_bundle(struct qe_link *link, struct qe_batch *batch, qe_
 
 bool link_is_large(size_t len); /* of an IP packet */
 void link_note_losses(struct qe_link *link, const ngtcp2_conn_info *info, qe_time now);
+
+/* ---- link_pace.c ---- */
+
+void link_pace_set(struct qe_link *link, const ngtcp2_conn_info *info);
+/* Whether an IP packet may leave now; if not, it may at the deadline. */
+bool link_pace_allows(const struct qe_link *link, qe_time now);
+void link_pace_sent(struct qe_link *link, size_t len);
+qe_time link_pace_deadline(const struct qe_link *link);
 
 /* ---- link_reset.c ---- */
 

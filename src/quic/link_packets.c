@@ -101,6 +101,7 @@ static void note_progress(struct qe_link *link, qe_time now)
 	link->ignored = info.pkt_discarded;
 	update_keys_early(link, info.pkt_sent, now);
 	link_note_losses(link, &info, now);
+	link_pace_set(link, &info);
 	if (info.bytes_in_flight == 0)
 		link->unanswered_since = QE_TIME_NEVER;
 	else if (link->unanswered_since == QE_TIME_NEVER)
@@ -133,7 +134,7 @@ void link_add_to_batch(struct qe_link *link, struct qe_batch *batch, size_t len,
 	struct qe_path other;
 
 	qe_batch_add(batch, len, link_written_path(link, &other), ecn, link->lane);
-	link->unpaced += len;
+	link_pace_sent(link, len);
 }
 
 enum qe_error qe_link_write(struct qe_link *link, struct qe_batch *batch, qe_time now)
@@ -187,17 +188,9 @@ enum qe_error qe_link_timer(struct qe_link *link, qe_time now)
 
 qe_time qe_link_deadline(const struct qe_link *link)
 {
-	return qe_time_min(ngtcp2_conn_get_expiry(link->conn), link->next_ready_check);
-}
+	qe_time at = qe_time_min(ngtcp2_conn_get_expiry(link->conn), link->next_ready_check);
 
-/* Less than a full datagram is not worth the pause that follows, which wakes the thread once more;
- * ngtcp2 adds it to the next. */
-void qe_link_sent(struct qe_link *link, qe_time now)
-{
-	if (link->unpaced < NGTCP2_MAX_UDP_PAYLOAD_SIZE)
-		return;
-	link->unpaced = 0;
-	ngtcp2_conn_update_pkt_tx_time(link->conn, now);
+	return qe_time_min(at, link_pace_deadline(link));
 }
 
 void qe_link_close(

@@ -95,4 +95,5 @@ void link_follow_path(struct qe_link *link)
 		return;
 	ngtcp2_path_copy(&link->known.path, current);
 	link->path = from_ngtcp2(link, current);
+	link->pace.widest = 0;
 }

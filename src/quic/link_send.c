@@ -80,6 +80,8 @@ enum qe_error link_send_bundle(struct qe_link *link, struct qe_batch *batch, qe_
 	ngtcp2_ssize len = 1;
 	unsigned i = 0, started = 0; /* the first in this QUIC packet */
 
+	if (bundle->n > 0 && !link_pace_allows(link, now))
+		return QE_ERR_BLOCKED;
 	while (i < bundle->n && len != 0) {
 		struct link_bundled *packet = &bundle->packets[i];
 		ngtcp2_vec vector = {bundle->bytes + packet->at, packet->len};
@@ -119,6 +121,8 @@ static enum qe_error send_large(struct qe_link *link, struct qe_batch *batch, ui
 	ngtcp2_ssize len;
 	int accepted;
 
+	if (!link_pace_allows(link, now))
+		return QE_ERR_BLOCKED;
 	do {
 		uint8_t *to = qe_batch_room(batch, size);
 
@@ -139,6 +143,7 @@ enum qe_error qe_link_send(struct qe_link *link, struct qe_batch *batch, uint8_t
 {
 	bool small = is_small(link, packet.len);
 
+	link->now = now;
 	if (packet.len > qe_link_path_mtu(link))
 		return qe_link_is_ready(link, now) ? QE_ERR_TOO_BIG : QE_ERR_BLOCKED;
 	if (link->bundle.n > 0 && !(small && has_room(link, packet.len, ecn)))

@@ -136,12 +136,6 @@ static void take(struct end *end, qe_time now)
 	from->n_wire = 0;
 }
 
-static void flush(struct end *end, qe_time now)
-{
-	qe_batch_flush(&end->batch);
-	qe_link_sent(end->link, now);
-}
-
 static void write_link(struct end *end, qe_time now)
 {
 	if (end->link == nullptr)
@@ -149,7 +143,7 @@ static void write_link(struct end *end, qe_time now)
 	if (qe_link_deadline(end->link) <= now)
 		micro_must(qe_link_timer(end->link, now) == QE_OK, "a link has timed out");
 	micro_must(qe_link_write(end->link, &end->batch, now) == QE_OK, "a link has failed");
-	flush(end, now);
+	qe_batch_flush(&end->batch);
 }
 
 static void step(struct pair *pair)
@@ -181,7 +175,7 @@ static size_t send_packets(struct end *end, qe_time now)
 	while (n < packets && qe_link_send(end->link, &end->batch, QE_CONTEXT_IP, QE_ECN_NOT_ECT,
 				      (struct qe_bytes){bytes, packet_size}, now) == QE_OK)
 		n++;
-	flush(end, now);
+	qe_batch_flush(&end->batch);
 	return n;
 }
 

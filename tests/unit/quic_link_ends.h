@@ -278,7 +278,6 @@ static inline void write_link(struct end *end)
 		return;
 	note(end, qe_link_write(end->link, &end->batch, pair.now));
 	qe_batch_flush(&end->batch);
-	qe_link_sent(end->link, pair.now);
 }
 
 /* All that has come by now, then what follows from it. */

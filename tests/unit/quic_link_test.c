@@ -360,6 +360,61 @@ static void small_ones_travel_together(void **)
 	pair_done();
 }
 
+static void widen(void)
+{
+	for (unsigned i = 0; i < 60; i++) {
+		for (unsigned n = 0; n < 20 && try(&pair.client, 1000) == QE_OK; n++)
+			;
+		run(DELAY / 4);
+	}
+	run(QE_SECOND);
+}
+
+/* Sends until the window is full; returns how long that takes of a round trip, in percent. */
+static unsigned fill_window(void)
+{
+	struct qe_link_status status;
+	size_t sent = 0, at_once = 0;
+	qe_time start = pair.now, last = pair.now;
+
+	qe_link_get_status(pair.client.link, &status);
+	assert_true(status.cwnd > 60000);
+	while (pair.now < start + status.rtt) {
+		size_t before = sent;
+
+		while (try(&pair.client, 1000) == QE_OK)
+			sent += 1000 + QE_LINK_OVERHEAD;
+		at_once = sent - before > at_once ? sent - before : at_once;
+		if (sent > before)
+			last = pair.now;
+		write_link(&pair.client);
+		pair.now = qe_link_deadline(pair.client.link);
+	}
+	assert_in_range(sent, status.cwnd * 95 / 100, status.cwnd * 105 / 100);
+	assert_in_range(at_once, 14720, status.cwnd / 3);
+	return (unsigned)((last - start) * 100 / status.rtt);
+}
+
+/* Not all at once, so that no queue has to hold a window; not much slower than the window allows,
+ * so that BBR measures the path and not the pace. */
+static void a_window_is_spread_over_a_round_trip(void **)
+{
+	for (unsigned settled = 0; settled < 2; settled++) {
+		pair_link();
+		run(QE_SECOND);
+		widen();
+		pair.client.link->pace.widest *= 1 + settled;
+		write_link(&pair.client);
+		unsigned percent = fill_window();
+
+		if (settled)
+			assert_in_range(percent, 50, 80);
+		else
+			assert_in_range(percent, 15, 36);
+		pair_done();
+	}
+}
+
 /* ---- keys ---- */
 
 static void keys_are_updated(void **)
@@ -544,6 +599,7 @@ int main(void)
 		cmocka_unit_test(finds_what_fits_the_path),
 		cmocka_unit_test(padding_makes_sizes_equal),
 		cmocka_unit_test(small_ones_travel_together),
+		cmocka_unit_test(a_window_is_spread_over_a_round_trip),
 		cmocka_unit_test(keys_are_updated),
 		cmocka_unit_test(closes_with_a_code),
 		cmocka_unit_test(nobody_answers),
