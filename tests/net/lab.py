@@ -27,6 +27,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DEADLINE = 10  # seconds, for whatever should happen at once on an idle machine
+SETTLED = 5    # seconds without a change: far more than tcpdump lets packets wait
 LOG_LINES = 30
 SANITIZER = re.compile(r'(WARNING|ERROR): \w+Sanitizer|runtime error:')
 
@@ -254,6 +255,8 @@ class Host:
 class Capture:
     """tcpdump on one interface of a host, whole packets, into a file."""
 
+    counts, since = None, 0
+
     def __init__(self, host, interface, filters):
         self.path = host.lab.dir / f'{host.name}-{interface}-{len(host.lab.processes)}.pcap'
         self.process = host.spawn(f'tcpdump-{interface}', 'tcpdump', '-i', interface, '-n', '-s', 0, '-B', 262144,
@@ -261,12 +264,15 @@ class Capture:
         self.process.wait_said('listening on')
 
     def is_up_to_date(self):
-        """Whether it has written all that the kernel has for it, by the counts that it tells on SIGUSR1."""
+        """Whether it has written all that the kernel has for it, by the counts that it tells on SIGUSR1. What came before its filter was
+        set counts as received, and is never written: then they do not change any more."""
         before = len(self.process.said())
         self.process.signal(signal.SIGUSR1)
         wait_until('tcpdump tells its counts', lambda: 'kernel' in self.process.said()[before:], interval=0.001)
-        captured, received, dropped = map(int, re.findall(r'\d+', self.process.said()[before:])[:3])
-        return captured + dropped >= received
+        counts = captured, received, dropped = [int(count) for count in re.findall(r'\d+', self.process.said()[before:])[:3]]
+        if counts != self.counts:
+            self.counts, self.since = counts, time.monotonic()
+        return captured + dropped >= received or time.monotonic() - self.since > SETTLED
 
     def end(self):
         wait_until('tcpdump has written all packets', self.is_up_to_date)
