@@ -8,14 +8,13 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "dns/cache.h"
+#include "dns/shunned.h"
 
 constexpr qe_time FIRST_TRY = 800 * QE_MILLISECOND; /* then longer, by half of it each */
 constexpr qe_time IN_ALL = 5 * QE_SECOND;           /* after that most clients have given up */
 constexpr uint32_t FAILURE_TTL = 1;                 /* RFC 9520, section 3.2: at least */
-constexpr qe_time SHUNNED = 10 * QE_SECOND;         /* servers that did not answer come last */
 constexpr unsigned TRIES_MAX = 8;
 constexpr size_t SOURCES = 1024; /* or members; those that share a place share its bounds */
-constexpr size_t SHUNNED_MAX = 16;
 
 struct source {
 	qe_time full_at;
@@ -43,11 +42,6 @@ struct exchange {
 	bool open, stream, plain; /* plain: without EDNS */
 };
 
-struct shunned {
-	struct qe_endpoint server;
-	qe_time until;
-};
-
 struct qe_dns_forwarder {
 	struct qe_dns_limits limits;
 	const struct qe_dns_ops *ops;
@@ -60,59 +54,10 @@ struct qe_dns_forwarder {
 	struct exchange exchanges[QE_DNS_EXCHANGES];
 	struct waiter waiters[QE_DNS_WAITING];
 	struct source sources[SOURCES], owners[SOURCES];
-	struct shunned shunned[SHUNNED_MAX];
-	size_t next_shunned;
+	struct qe_dns_shunned shunned;
 	struct qe_dns_forwarder_counts counts;
 	uint8_t message[QE_DNS_ANSWER_MAX];
 };
-
-/* ---- servers that do not answer ---- */
-
-static struct shunned *find_shunned(
-	struct qe_dns_forwarder *forwarder, const struct qe_endpoint *server)
-{
-	for (size_t i = 0; i < SHUNNED_MAX; i++) {
-		if (qe_endpoint_equal(&forwarder->shunned[i].server, server))
-			return &forwarder->shunned[i];
-	}
-	return nullptr;
-}
-
-static void shun(struct qe_dns_forwarder *forwarder, const struct qe_endpoint *server, qe_time now)
-{
-	struct shunned *shunned = find_shunned(forwarder, server);
-
-	if (!shunned)
-		shunned = &forwarder->shunned[forwarder->next_shunned++ % SHUNNED_MAX];
-	*shunned = (struct shunned){*server, now + SHUNNED};
-}
-
-static void forgive(struct qe_dns_forwarder *forwarder, const struct qe_endpoint *server)
-{
-	struct shunned *shunned = find_shunned(forwarder, server);
-
-	if (shunned)
-		shunned->until = 0;
-}
-
-/* Those that are shunned come after the others, all else in the order given. */
-static void order_servers(
-	struct qe_dns_forwarder *forwarder, struct exchange *exchange, qe_time now)
-{
-	struct qe_endpoint last[QE_DNS_SERVERS_MAX];
-	size_t n = 0, n_last = 0;
-
-	for (size_t i = 0; i < exchange->n_servers; i++) {
-		const struct qe_endpoint server = exchange->servers[i];
-		const struct shunned *shunned = find_shunned(forwarder, &server);
-
-		if (shunned && shunned->until > now)
-			last[n_last++] = server;
-		else
-			exchange->servers[n++] = server;
-	}
-	memcpy(exchange->servers + n, last, n_last * sizeof(*last));
-}
 
 /* ---- clients ---- */
 
@@ -258,7 +203,7 @@ static void try_next(struct qe_dns_forwarder *forwarder, struct exchange *exchan
 			set_timer(forwarder, exchange, now + FIRST_TRY * (exchange->tries + 1) / 2);
 			return;
 		}
-		shun(forwarder, server_of(exchange), now);
+		qe_dns_shun(&forwarder->shunned, server_of(exchange), now);
 	}
 	fail(forwarder, exchange, now);
 }
@@ -267,7 +212,7 @@ static void begin(struct qe_dns_forwarder *forwarder, struct exchange *exchange,
 {
 	exchange->tries = 0;
 	exchange->plain = false;
-	order_servers(forwarder, exchange, now);
+	qe_dns_order_servers(&forwarder->shunned, exchange->servers, exchange->n_servers, now);
 	try_next(forwarder, exchange, now);
 }
 
@@ -295,7 +240,7 @@ static void take_answer(struct qe_dns_forwarder *forwarder, struct exchange *exc
 {
 	bool unknown = answer->rcode == QE_DNS_FORMERR || answer->rcode == QE_DNS_NOTIMP;
 
-	forgive(forwarder, server_of(exchange));
+	qe_dns_forgive(&forwarder->shunned, server_of(exchange));
 	if (answer->truncated && !exchange->stream)
 		try_again(forwarder, exchange, true, exchange->plain, now);
 	else if (unknown && !exchange->plain)
@@ -338,7 +283,7 @@ void qe_dns_forwarder_broken(struct qe_dns_forwarder *forwarder, unsigned number
 
 	if (!exchange)
 		return;
-	shun(forwarder, server_of(exchange), now);
+	qe_dns_shun(&forwarder->shunned, server_of(exchange), now);
 	try_next(forwarder, exchange, now);
 }
 
@@ -349,7 +294,7 @@ void qe_dns_forwarder_run(struct qe_dns_forwarder *forwarder, qe_time now)
 	while ((timer = qe_heap_pop(&forwarder->timers, now))) {
 		struct exchange *exchange = QE_CONTAINER_OF(timer, struct exchange, timer);
 
-		shun(forwarder, server_of(exchange), now);
+		qe_dns_shun(&forwarder->shunned, server_of(exchange), now);
 		try_next(forwarder, exchange, now);
 	}
 }
@@ -540,7 +485,7 @@ void qe_dns_forwarder_set_zone(
 	struct qe_dns_forwarder *forwarder, const struct qe_dns_zone *zone, qe_time now)
 {
 	forwarder->zone = zone;
-	memset(forwarder->shunned, 0, sizeof(forwarder->shunned));
+	forwarder->shunned = (struct qe_dns_shunned){};
 	QE_LIST_FOR_EACH (node, &forwarder->in_use)
 		revise(forwarder, QE_CONTAINER_OF(node, struct exchange, in_use), now);
 	qe_dns_cache_clear(forwarder->cache);
