@@ -162,9 +162,7 @@ void qe_vpn_interface_changed(struct qe_vpn *vpn, bool up)
 
 	vpn->interface_is_down = !up;
 	vpn->leads_nowhere |= !up;
-	if (!vpn->on && !vpn->only)
-		vpn->leads_nowhere = !up;
-	else if (put_anew(vpn, &why) != QE_OK)
+	if ((vpn->on || vpn->only) && put_anew(vpn, &why) != QE_OK)
 		qe_vpn_watch_suspect(vpn->watch);
 }
 
