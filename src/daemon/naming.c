@@ -8,23 +8,14 @@
 #include "base/list.h"
 #include "crypto/node_id.h"
 #include "daemon/host.h"
+#include "daemon/names_listeners.h"
 #include "daemon/vpn_plan.h"
 #include "net/addr.h"
 #include "os/clock.h"
 
 constexpr qe_time look_again = 5 * QE_SECOND;
-constexpr qe_time listen_again = 60 * QE_SECOND; /* at least so often */
-constexpr qe_time exit_holds = 60 * QE_SECOND;   /* the gateway's address; then it is asked again */
+constexpr qe_time exit_holds = 60 * QE_SECOND; /* the gateway's address; then it is asked again */
 constexpr uint64_t exit_cookies = UINT64_MAX << 32; /* with the number of the question */
-
-/* An address that names are asked at. What cannot be opened is tried again, more and more rarely.
- */
-struct listener {
-	struct qe_addr addr;
-	bool has_udp, has_tcp;
-	bool is_said; /* that one is missing */
-	qe_time next, pause;
-};
 
 struct qe_naming {
 	struct qe_naming_settings settings;
@@ -35,10 +26,9 @@ struct qe_naming {
 	bool vpn;          /* is on */
 	bool portal;       /* is open */
 	bool is_connected; /* or was, since it is on */
-	struct listener members[2 * (1 + QE_TUN_ADDRS_MAX)];
-	size_t n_members;     /* 0: they are not answered */
-	struct listener host; /* for this host's programs; stays open until the end */
-	bool has_host;
+	bool has_members;  /* they are answered */
+	bool has_host;     /* so are this host's programs, from then until the end */
+	struct qe_names_listeners listeners;
 	struct qe_endpoint upstream[QE_DNS_SERVERS_MAX];
 	size_t n_upstream;
 	struct qe_addr exit_addrs[2]; /* the gateway's */
@@ -223,7 +213,7 @@ static bool look_out(struct qe_naming *naming)
 	struct qe_resolv_conf conf;
 	bool changed;
 
-	if (naming->n_members > 0) {
+	if (naming->has_members) {
 		seen.n_exit_addrs = qe_dns_exit_addrs(seen.exit_addrs);
 		if (qe_resolv_file_read(&conf, QE_HOST_DNS_RESOLV_CONF) == QE_OK) {
 			seen.n_servers = conf.n_servers;
@@ -245,7 +235,7 @@ static enum qe_error make_draft(const struct qe_naming *naming, struct draft *dr
 	add_domains(naming, draft);
 	add_upstream(naming, draft);
 	add_members(naming, draft);
-	if (naming->n_members > 0)
+	if (naming->has_members)
 		QE_TRY(add_owners(naming, draft));
 	return add_nodes(naming, draft);
 }
@@ -270,59 +260,6 @@ static void configure(struct qe_naming *naming)
 
 /* ---- sockets ---- */
 
-/* What is missing of the two; the error is that of the first one which stays so. */
-static enum qe_error open_both(struct qe_naming *naming, struct listener *listener, bool members)
-{
-	int udp = -1, tcp = -1;
-	enum qe_error error = QE_OK;
-
-	if (!listener->has_udp)
-		error = qe_helper_names_socket(helper_of(naming), &listener->addr, false, &udp);
-	if (error != QE_OK)
-		return error;
-	error = qe_helper_names_socket(helper_of(naming), &listener->addr, true, &tcp);
-	if (error != QE_OK)
-		tcp = -1;
-	if (udp < 0 && tcp < 0)
-		return error;
-	QE_TRY(qe_dns_listen(naming->dns, udp, tcp, members));
-	listener->has_udp = true;
-	listener->has_tcp = tcp >= 0;
-	return error;
-}
-
-static void say_not_open(const struct qe_naming *naming, struct listener *listener, bool members,
-	enum qe_error error)
-{
-	char text[QE_ADDR_TEXT_SIZE];
-
-	listener->is_said = true;
-	qe_addr_format(text, &listener->addr);
-	qe_log(naming->settings.log, QE_LOG_WARN, "names_failed", nullptr,
-		"no names are answered at %s port 53%s%s: %s", text,
-		listener->has_udp ? " by TCP" : "",
-		members ? ", and members find whatever else is there" : "",
-		error == -EADDRINUSE ? "another program has it" : qe_error_text(error));
-}
-
-static void open_listener(
-	struct qe_naming *naming, struct listener *listener, bool members, qe_time now)
-{
-	enum qe_error error;
-
-	if ((listener->has_udp && listener->has_tcp) || now < listener->next)
-		return;
-	error = open_both(naming, listener, members);
-	if (error == QE_OK)
-		return;
-	listener->pause = qe_time_min(listener->pause + look_again, listen_again);
-	listener->next = now + listener->pause;
-	/* Without IPv6 the interface does without the overlay address. */
-	if (!listener->is_said &&
-		!(error == QE_ERR_RANGE && qe_addr_equal(&listener->addr, &naming->overlay)))
-		say_not_open(naming, listener, members, error);
-}
-
 /* A gateway that lets members out resolves for them. */
 static bool wants_members(const struct qe_naming *naming)
 {
@@ -335,57 +272,16 @@ static bool wants_members(const struct qe_naming *naming)
 	return config_of(naming)->network.exit;
 }
 
-static void add_listener(struct qe_naming *naming, const struct qe_addr *addr)
-{
-	for (size_t i = 0; i < naming->n_members; i++) {
-		if (qe_addr_equal(&naming->members[i].addr, addr))
-			return;
-	}
-	if (naming->n_members < sizeof(naming->members) / sizeof(naming->members[0]))
-		naming->members[naming->n_members++] = (struct listener){.addr = *addr};
-}
-
-static bool is_own(const struct qe_naming *naming, const struct qe_addr *addr)
+static void listen_to_members(struct qe_naming *naming)
 {
 	const struct qe_config_list *addrs = &config_of(naming)->network.tun_addr;
+	struct qe_addr own[1 + QE_TUN_ADDRS_MAX] = {naming->overlay};
+	size_t n = wants_members(naming) ? 1 : 0;
 
-	for (size_t i = 0; i < addrs->n; i++) {
-		if (qe_addr_equal(&addrs->addrs[i].addr, addr))
-			return true;
-	}
-	return qe_addr_equal(addr, &naming->overlay);
-}
-
-/* Nothing comes any more to an address that is taken away, and its sockets may stay: until the end,
- * or until there are too many of them. */
-static void find_listeners(struct qe_naming *naming)
-{
-	const struct qe_config_list *addrs = &config_of(naming)->network.tun_addr;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < naming->n_members; i++) {
-		const struct listener *listener = &naming->members[i];
-
-		if (listener->has_udp || is_own(naming, &listener->addr))
-			naming->members[kept++] = *listener;
-	}
-	naming->n_members = kept;
-	add_listener(naming, &naming->overlay);
-	for (size_t i = 0; i < addrs->n; i++)
-		add_listener(naming, &addrs->addrs[i].addr);
-}
-
-static void listen_to_members(struct qe_naming *naming, qe_time now)
-{
-	if (!wants_members(naming)) {
-		if (naming->n_members > 0)
-			(void)!qe_dns_unlisten(naming->dns, true);
-		naming->n_members = 0;
-		return;
-	}
-	find_listeners(naming);
-	for (size_t i = 0; i < naming->n_members; i++)
-		open_listener(naming, &naming->members[i], true, now);
+	for (size_t i = 0; n > 0 && i < addrs->n; i++)
+		own[n++] = addrs->addrs[i].addr;
+	naming->has_members = n > 0;
+	qe_names_listeners_set_members(&naming->listeners, own, n, qe_clock_now());
 }
 
 /* ---- this host's resolver ---- */
@@ -398,7 +294,7 @@ static void take_host(struct qe_naming *naming)
 	struct qe_text text = qe_text_init(search, sizeof(search));
 
 	naming->has_host = true;
-	open_listener(naming, &naming->host, false, qe_clock_now());
+	qe_names_listeners_open_host(&naming->listeners, qe_clock_now());
 	qe_text_addf(&text, "%s." QE_DNS_TOP, config_of(naming)->dns.network);
 	if (qe_host_names_state(naming->host_names) == QE_HOST_NAMES_OFF)
 		qe_host_names_set(naming->host_names, search);
@@ -489,9 +385,9 @@ static void look(struct qe_alarm *alarm, qe_time now)
 {
 	struct qe_naming *naming = QE_CONTAINER_OF(alarm, struct qe_naming, alarm);
 
-	listen_to_members(naming, now);
+	listen_to_members(naming);
 	if (naming->has_host)
-		open_listener(naming, &naming->host, false, now);
+		qe_names_listeners_open_host(&naming->listeners, now);
 	qe_naming_network_changed(naming);
 	if (naming->is_connected && (naming->n_exit_addrs == 0 || now >= naming->exit_until))
 		qe_naming_connected(naming);
@@ -500,7 +396,7 @@ static void look(struct qe_alarm *alarm, qe_time now)
 
 void qe_naming_changed(struct qe_naming *naming)
 {
-	listen_to_members(naming, qe_clock_now());
+	listen_to_members(naming);
 	look_out(naming);
 	configure(naming);
 }
@@ -527,6 +423,11 @@ static enum qe_error make(struct qe_naming *naming)
 
 	QE_TRY(qe_host_names_new(&naming->host_names, &of_host));
 	QE_TRY(qe_dns_new(&naming->dns, settings->wake, settings->ctx));
+	naming->listeners = (struct qe_names_listeners){.helper = helper_of(naming),
+		.dns = naming->dns,
+		.log = settings->log,
+		.overlay = naming->overlay,
+		.host.addr = QE_HOST_DNS_SERVER};
 	return qe_dns_start(naming->dns);
 }
 
@@ -540,7 +441,6 @@ enum qe_error qe_naming_new(
 		return -ENOMEM;
 	naming->settings = *settings;
 	naming->overlay = qe_node_id_overlay_addr(qe_node_get_id(settings->node));
-	naming->host.addr = QE_HOST_DNS_SERVER;
 	naming->alarm.ring = look;
 	error = make(naming);
 	if (error != QE_OK) {
@@ -626,5 +526,5 @@ json_t *qe_naming_json(const struct qe_naming *naming)
 {
 	return json_pack("{s:o?, s:o?}", "host",
 		naming->has_host ? counts_json(naming, false) : nullptr, "members",
-		naming->n_members > 0 ? counts_json(naming, true) : nullptr);
+		naming->has_members ? counts_json(naming, true) : nullptr);
 }
