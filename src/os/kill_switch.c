@@ -191,7 +191,8 @@ static const char *family_word(const struct qe_addr *addr)
 }
 
 /* The last comma is nft's to bear. */
-static void put_own(FILE *to, const char *name, enum qe_family family, const struct qe_vpn_plan *plan)
+static void put_own(
+	FILE *to, const char *name, enum qe_family family, const struct qe_vpn_plan *plan)
 {
 	char text[QE_ADDR_TEXT_SIZE];
 

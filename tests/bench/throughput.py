@@ -120,15 +120,6 @@ def send_datagrams(tunnel, size, rate, milliseconds):
     return sent, microseconds, int(receiver.said().split()[-1])
 
 
-def send_steadily(tunnel, size, rate, milliseconds):
-    """Returns how many came, which are nearly all of that rate."""
-    sent, _, came = send_datagrams(tunnel, size, rate, milliseconds)
-    wanted = (1 - LOSS_MAX) * rate * milliseconds / 1000
-    if min(sent, came) < wanted:
-        raise Failed(f'{sent} datagrams of {size} bytes were sent, and {came} came, of {rate} a second for {milliseconds} ms')
-    return came
-
-
 def burst(tunnel, size, rate):
     """Returns how many datagrams per second came, and whether all of that rate were sent and nearly all came."""
     sent, microseconds, came = send_datagrams(tunnel, size, rate, BURST_MS)

@@ -5,20 +5,27 @@
     100.64.0.1                      100.64.0.2, an exit
 
 What is sent has the gateway's own address inside of the tunnel, so that the ways differ by nothing but VPN mode's routing table and
-its nftables table. Both are measured in turn, for a second each, as the machine's drift is larger than the difference.
+its nftables table. Of one stream that goes on all the time, slices are measured in turn without, with, with and without: the machine
+drifts by more than the difference. It also varies by a tenth from one second to the next, so a round has many slices.
 """
-import os
+import contextlib
 import pathlib
 import statistics
+import time
 
-from lab import Lab
+from lab import Failed, Lab, wait_until
 from pair import cable, outside, own, row
-from throughput import IDLE_INTERVAL, first_ping, iperf, ping, send_steadily
+from throughput import IDLE_INTERVAL, PORT, first_ping, ping, spawn_iperf
 from tunnels import QuicEtherAes256
 
 PREFIXES = 200
 SLICE = 1           # seconds
 UDP_RATE = 20_000   # datagrams per second: far from the most that come through
+UDP_SIZE, UDP_HEADERS = 64, 28  # bytes; a packet may carry several datagrams, which the kernel takes apart
+LONGEST = 60        # seconds for which datagrams are sent, and more than they are measured for
+FOREVER = 0         # for iperf3
+STARTED = 500e6     # bytes after which a connection has found its pace
+STARTING_MAX = 60   # seconds
 
 
 class Vpn(QuicEtherAes256):
@@ -55,46 +62,93 @@ class VpnSplit(Vpn):
 TUNNELS = {'kill-switch': Vpn, 'no-kill-switch': VpnOpen, 'split': VpnSplit}
 
 
+def arrived(tunnel, number):
+    """Bytes and packets out of the tunnel at one of the two."""
+    table = pathlib.Path(f'/proc/{tunnel.nodes[number - 1].daemon.pid}/net/dev').read_text()
+    line = next(line for line in table.splitlines() if line.strip().startswith('quicether0:'))
+    return [int(word) for word in line.partition(':')[2].split()[:2]]
+
+
+# -- streams: each gives a function that measures for the time of a slice ----------------------------------------------
+
+
+@contextlib.contextmanager
+def tcp(tunnel, receiver, *options):
+    """Gbit/s with the headers of the packets inside. CUBIC, as BBR looks for other rates all the time."""
+    client, server = spawn_iperf(tunnel, FOREVER, '-C', 'cubic', *options, start=0)
+    first, _ = arrived(tunnel, receiver)
+    wait_until('TCP has its pace', lambda: arrived(tunnel, receiver)[0] - first > STARTED, STARTING_MAX)
+
+    def measure():
+        (before, _), start = arrived(tunnel, receiver), time.monotonic()
+        time.sleep(SLICE)
+        return 8e-9 * (arrived(tunnel, receiver)[0] - before) / (time.monotonic() - start)
+
+    try:
+        yield measure
+    finally:
+        client.stop()
+        server.wait()
+
+
 def tcp1(tunnel):
-    return iperf(tunnel, SLICE, start=0)[0]
+    return tcp(tunnel, 2)
 
 
 def tcp1_reverse(tunnel):
-    return iperf(tunnel, SLICE, '-R', start=0)[0]
+    return tcp(tunnel, 1, '-R')
 
 
-def busy_seconds():
-    """Of all processors, with what interrupts take."""
-    user, nice, system, _idle, _iowait, *interrupts = map(int, pathlib.Path('/proc/stat').read_text().splitlines()[0].split()[1:8])
-    return (user + nice + system + sum(interrupts)) / os.sysconf('SC_CLK_TCK')
-
-
+@contextlib.contextmanager
 def udp64_cpu(tunnel):
-    """What the machine works for one datagram, sender and both ends together: the highest rate says the same, but varies by a fifth from
-    one search to the next."""
-    before = busy_seconds()
-    came = send_steadily(tunnel, 64, UDP_RATE, 1000 * SLICE)
-    return 1e6 * (busy_seconds() - before) / came
+    """What both ends, sender and receiver together work for one datagram, in us: the highest rate says the same, but varies by a fifth
+    from one search to the next."""
+    program = tunnel.programs['datagrams']
+    receiver = tunnel.host(2).spawn('datagrams', program, 'receive', tunnel.address(2), PORT)
+    receiver.wait_said('ready')
+    sender = tunnel.host(1).spawn('datagrams', program, 'send', tunnel.address(2), PORT, UDP_SIZE, UDP_RATE, 1000 * LONGEST)
+    workers = *tunnel.processes, sender, receiver
+
+    def work():
+        carried, packets = arrived(tunnel, 2)
+        return sum(process.cpu_seconds() for process in workers), (carried - UDP_HEADERS * packets) / UDP_SIZE
+
+    def measure():
+        seconds, datagrams = work()
+        time.sleep(SLICE)
+        seconds_after, datagrams_after = work()
+        if datagrams_after == datagrams:
+            raise Failed('no datagram came')
+        return 1e6 * (seconds_after - seconds) / (datagrams_after - datagrams)
+
+    try:
+        yield measure
+    finally:
+        sender.kill()
+        receiver.wait()
 
 
+@contextlib.contextmanager
 def ping_idle(tunnel):
-    return ping(tunnel, IDLE_INTERVAL)
+    yield lambda: ping(tunnel, IDLE_INTERVAL)
 
 
-# And how many times it is measured in a round, each time without, with, with and without.
+# And how many times it is measured in a round, each time in four slices.
 MEASURES = (
-    ('ping', 'us', ping_idle, 1),
-    ('tcp1', 'Gbit/s', tcp1, 4),
-    ('tcp1_reverse', 'Gbit/s', tcp1_reverse, 4),
-    ('udp64_cpu', 'us', udp64_cpu, 2),
+    ('ping', 'us', ping_idle, 6),
+    ('tcp1', 'Gbit/s', tcp1, 16),
+    ('tcp1_reverse', 'Gbit/s', tcp1_reverse, 16),
+    ('udp64_cpu', 'us', udp64_cpu, 12),
 )
 
 
-def compare(tunnel, name, unit, function, times):
+def compare(tunnel, name, unit, stream, times):
     values = {False: [], True: []}
-    for on in (False, True, True, False) * times:
-        tunnel.switch(on)
-        values[on].append(function(tunnel))
+    tunnel.switch(False)
+    with stream(tunnel) as measure:
+        for on in (False, True, True, False) * times:
+            tunnel.switch(on)
+            values[on].append(measure())
     plain, with_vpn = (statistics.fmean(values[on]) for on in (False, True))
     yield f'{name}_plain', unit, plain
     yield name, unit, with_vpn
