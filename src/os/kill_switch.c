@@ -61,7 +61,7 @@ struct chain {
 
 /* A stranger on the same cable who knows the tunnel's address, and sends to it from there, tells by
  * the answers whether it is this host's, and then what connections go through it
- * (CVE-2019-14899). Connection tracking, if others have turned it on, is not to see that either. */
+ * (CVE-2019-14899). Connection tracking, where it is on, is not to see that either. */
 static const struct rule arriving[] = {
 	{OWN4, "ip daddr $own4 iifname != $tun iifname != \"lo\" counter drop"},
 	{OWN6, "ip6 daddr $own6 iifname != $tun iifname != \"lo\" counter drop"},
@@ -90,7 +90,8 @@ static const struct rule translating[] = {
 	{PORTAL | OWN6, "meta mark $beside ip6 saddr $own6 masquerade"},
 };
 
-/* Into the tunnel, as most packets go; names are to be asked there of the plan's servers alone. */
+/* Into the tunnel, as most packets go; names are to be asked there of the plan's servers alone, but
+ * by what has the mark, which is accepted before. */
 static const struct rule inside[] = {
 	{DNS, "th dport 53 meta l4proto { tcp, udp } goto names"},
 	{0, "accept"},
@@ -195,12 +196,11 @@ static const char *family_word(const struct qe_addr *addr)
 }
 
 /* The last comma is nft's to bear. */
-static void put_own(
-	FILE *to, const char *name, enum qe_family family, const struct qe_vpn_plan *plan)
+static void put_own(FILE *to, enum qe_family family, const struct qe_vpn_plan *plan)
 {
 	char text[QE_ADDR_TEXT_SIZE];
 
-	fprintf(to, "define %s = {", name);
+	fprintf(to, "define own%c = {", family == QE_FAMILY_IPV4 ? '4' : '6');
 	for (size_t i = 0; i < plan->n_addresses; i++) {
 		if (plan->addresses[i].family != family)
 			continue;
@@ -292,9 +292,9 @@ void qe_kill_switch_write(FILE *to, const char *tun, const struct qe_vpn_plan *p
 		"define otherwise = \"%s\"\n",
 		tun, QE_VPN_MARK, QE_VPN_ONLY_MARK, facts & ALL ? "drop" : "accept");
 	if (facts & OWN4)
-		put_own(to, "own4", QE_FAMILY_IPV4, plan);
+		put_own(to, QE_FAMILY_IPV4, plan);
 	if (facts & OWN6)
-		put_own(to, "own6", QE_FAMILY_IPV6, plan);
+		put_own(to, QE_FAMILY_IPV6, plan);
 	fprintf(to,
 		"table " TABLE "\n"
 		"delete table " TABLE "\n"

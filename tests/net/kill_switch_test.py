@@ -150,6 +150,7 @@ def probes_of(host, container):
         yield tcp(f'insidetcp{version}', inside)
         yield udp(f'insideonly{version}', inside, mark=ONLY)
         yield udp(f'insidedns{version}', inside, 53)
+        yield udp(f'insidemarkdns{version}', inside, 53, mark=BESIDE)
         yield udp(f'resolver{version}', RESOLVER[version == 6], 53)
         yield tcp(f'resolvertcp{version}', RESOLVER[version == 6], 53)
         yield tcp(f'containertcp{version}', out, sender=container)
@@ -181,7 +182,7 @@ def both(*names):
 
 
 CABLE = {'dhcp', 'dhcprenew', 'dhcp6', 'solicit', 'neighbor'}
-TUNNEL = both('inside', 'insidetcp', 'insideonly', 'insidedns', 'resolver', 'resolvertcp', 'containerinside', 'containerresolver')
+TUNNEL = both('inside', 'insidetcp', 'insideonly', 'insidedns', 'insidemarkdns', 'resolver', 'resolvertcp', 'containerinside', 'containerresolver')
 NOT_TO_OTHERS = both('insidedns')
 SMALL_WORLD = {'mdns', 'mdns6', 'ssdp', 'broadcast', 'advertise', 'redirect'}
 ASKS = both('dns', 'dnstcp', 'wiredns', 'excludeddns', 'containerdns')

@@ -149,7 +149,8 @@ static void test_listing(void **)
 	static const char *const lines[] = {"comment \"quicether: VPN mode by way of quicether0\"",
 		"type filter hook output priority 200; policy drop;",
 		"meta mark 0x00005145 accept comment \"the tunnel itself, and quicether bypass\"",
-		"oifname vmap {", "meta mark 0x00005146 goto refused",
+		"oifname \"quicether0\" goto inside", "oifname \"lo\" accept",
+		"meta mark 0x00005146 goto refused",
 		"oifname \"eth0\" ip daddr 192.168.1.0/24 accept",
 		"oifname \"eth0\" ip6 daddr ff02::/16 accept"};
 
