@@ -140,7 +140,7 @@ static int send_all(char **words)
 	static struct group group;
 	int fd = open_socket(words[0], words[1], false);
 	unsigned long rate = number(words[3], 1, 100'000'000), sent = 0;
-	uint64_t duration = number(words[4], 1, 60'000) * 1'000'000, start, at, schedule;
+	uint64_t duration = number(words[4], 1, 600'000) * 1'000'000, start, at, schedule;
 	uint64_t most = 2 * rate * tick / second + 1;
 
 	group_init(&group, number(words[2], 1, size_max));

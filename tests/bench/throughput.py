@@ -73,8 +73,8 @@ def iperf_result(pair, seconds):
     return said['end']['sum_received']['bits_per_second'] / 1e9, sum(part['sum']['bytes'] for part in said['intervals'])
 
 
-def iperf(tunnel, seconds, *options, start=1):
-    return iperf_result(spawn_iperf(tunnel, seconds, *options, start=start), seconds)
+def iperf(tunnel, seconds, *options):
+    return iperf_result(spawn_iperf(tunnel, seconds, *options), seconds)
 
 
 def cpu_seconds(tunnel):

@@ -22,7 +22,8 @@ PREFIXES = 200
 SLICE = 1           # seconds
 UDP_RATE = 20_000   # datagrams per second: far from the most that come through
 UDP_SIZE, UDP_HEADERS = 64, 28  # bytes; a packet may carry several datagrams, which the kernel takes apart
-LONGEST = 60        # seconds for which datagrams are sent, and more than they are measured for
+UDP_ENOUGH = 0.9    # of them, in each slice
+LONGEST = 300       # seconds for which datagrams are sent, and more than they are measured for
 FOREVER = 0         # for iperf3
 STARTED = 500e6     # bytes after which a connection has found its pace
 STARTING_MAX = 60   # seconds
@@ -72,23 +73,32 @@ def arrived(tunnel, number):
 # -- streams: each gives a function that measures for the time of a slice ----------------------------------------------
 
 
+def check_running(*processes):
+    for process in processes:
+        if not process.alive():
+            raise Failed(f'{process.name} ended: {process.said()[-300:]}')
+
+
 @contextlib.contextmanager
 def tcp(tunnel, receiver, *options):
-    """Gbit/s with the headers of the packets inside. CUBIC, as BBR looks for other rates all the time."""
+    """Gbit/s as the receiving host counts what comes out of the tunnel. CUBIC, as BBR looks for other rates all the time."""
     client, server = spawn_iperf(tunnel, FOREVER, '-C', 'cubic', *options, start=0)
-    first, _ = arrived(tunnel, receiver)
-    wait_until('TCP has its pace', lambda: arrived(tunnel, receiver)[0] - first > STARTED, STARTING_MAX)
+
+    def carried():
+        check_running(client, server)
+        return arrived(tunnel, receiver)[0]
 
     def measure():
-        (before, _), start = arrived(tunnel, receiver), time.monotonic()
+        before, start = carried(), time.monotonic()
         time.sleep(SLICE)
-        return 8e-9 * (arrived(tunnel, receiver)[0] - before) / (time.monotonic() - start)
+        return 8e-9 * (carried() - before) / (time.monotonic() - start)
 
-    try:
+    with contextlib.ExitStack() as ends:
+        ends.callback(server.stop)
+        ends.callback(client.stop)
+        first = carried()
+        wait_until('TCP has its pace', lambda: carried() - first > STARTED, STARTING_MAX)
         yield measure
-    finally:
-        client.stop()
-        server.wait()
 
 
 def tcp1(tunnel):
@@ -110,22 +120,23 @@ def udp64_cpu(tunnel):
     workers = *tunnel.processes, sender, receiver
 
     def work():
+        check_running(*workers)
         carried, packets = arrived(tunnel, 2)
         return sum(process.cpu_seconds() for process in workers), (carried - UDP_HEADERS * packets) / UDP_SIZE
 
     def measure():
-        seconds, datagrams = work()
+        (seconds, datagrams), start = work(), time.monotonic()
         time.sleep(SLICE)
         seconds_after, datagrams_after = work()
-        if datagrams_after == datagrams:
-            raise Failed('no datagram came')
+        came = (datagrams_after - datagrams) / (time.monotonic() - start)
+        if came < UDP_ENOUGH * UDP_RATE:
+            raise Failed(f'{came:.0f} datagrams a second came, of {UDP_RATE}')
         return 1e6 * (seconds_after - seconds) / (datagrams_after - datagrams)
 
-    try:
+    with contextlib.ExitStack() as ends:
+        ends.callback(receiver.stop)
+        ends.callback(sender.kill)
         yield measure
-    finally:
-        sender.kill()
-        receiver.wait()
 
 
 @contextlib.contextmanager
@@ -161,6 +172,6 @@ def sample(subject, setting):
         tunnel = TUNNELS[subject](cable(lab), setting)
         tunnel.prepare()
         list(first_ping(tunnel))
-        for name, unit, function, times in MEASURES:
+        for name, unit, stream, times in MEASURES:
             if any(map(setting.wanted, (name, f'{name}_plain', f'{name}_change'))):
-                yield from setting.attempt(f'{subject}: {name}', compare, tunnel, name, unit, function, times)
+                yield from setting.attempt(f'{subject}: {name}', compare, tunnel, name, unit, stream, times)
