@@ -99,7 +99,7 @@ static const struct rule inside[] = {
 
 /* Where the host's own packets may go, and those of others. */
 static const struct rule elsewhere[] = {
-	{DNS, "meta l4proto { tcp, udp } th dport 53 goto names"},
+	{DNS, "th dport 53 meta l4proto { tcp, udp } goto names"},
 	{SYSTEM, "oifname $tun accept"},
 	{STRICT, "ip daddr @excluded4 accept"},
 	{STRICT, "ip6 daddr @excluded6 accept"},

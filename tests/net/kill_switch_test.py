@@ -182,7 +182,8 @@ def both(*names):
 
 
 CABLE = {'dhcp', 'dhcprenew', 'dhcp6', 'solicit', 'neighbor'}
-TUNNEL = both('inside', 'insidetcp', 'insideonly', 'insidedns', 'insidemarkdns', 'resolver', 'resolvertcp', 'containerinside', 'containerresolver')
+TUNNEL = both('inside', 'insidetcp', 'insideonly', 'insidedns', 'insidemarkdns', 'resolver', 'resolvertcp', 'containerinside',
+              'containerresolver')
 NOT_TO_OTHERS = both('insidedns')
 SMALL_WORLD = {'mdns', 'mdns6', 'ssdp', 'broadcast', 'advertise', 'redirect'}
 ASKS = both('dns', 'dnstcp', 'wiredns', 'excludeddns', 'containerdns')
